@@ -1,0 +1,27 @@
+set(SKV_ISA_FLAGS_scalar "")
+set(SKV_ISA_FLAGS_portable "")
+set(SKV_ISA_FLAGS_avx2 -mavx2 -mbmi -mbmi2 -mlzcnt -mpopcnt)
+set(SKV_ISA_FLAGS_avx512 ${SKV_ISA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512cd
+  -mavx512vbmi -mavx512vbmi2 -mprefer-vector-width=512)
+
+# skv_add_isa_objects(<library> <source>): compiles source once for every instruction set, each time
+# with SKV_ISA_NAMESPACE set to its name (and SKV_ISA_SCALAR for scalar), and adds the objects to
+# library, which is told by SKV_HAVE_X86_ISAS that avx2 and avx512 exist. Each copy keeps its code in a
+# namespace of that name: an inline function outside it could be merged with another copy's, and an old
+# machine would run new instructions (tests/isa checks).
+function(skv_add_isa_objects library source)
+  set(isas scalar portable)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64|i[3-6]86)$")
+    list(APPEND isas avx2 avx512)
+    target_compile_definitions(${library} PRIVATE SKV_HAVE_X86_ISAS)
+  endif()
+  foreach(isa IN LISTS isas)
+    add_library(${library}_${isa} OBJECT ${source})
+    target_include_directories(${library}_${isa} PRIVATE ${PROJECT_SOURCE_DIR}/src)
+    target_compile_definitions(${library}_${isa} PRIVATE SKV_ISA_NAMESPACE=${isa}
+      $<$<STREQUAL:${isa},scalar>:SKV_ISA_SCALAR>)
+    target_compile_options(${library}_${isa} PRIVATE ${SKV_ISA_FLAGS_${isa}})
+    target_link_libraries(${library}_${isa} PRIVATE skv::skv skv_build_flags)
+    target_sources(${library} PRIVATE $<TARGET_OBJECTS:${library}_${isa}>)
+  endforeach()
+endfunction()

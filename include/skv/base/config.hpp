@@ -1,0 +1,22 @@
+// Every macro of the library. Device annotations fall back to plain inline, so that
+// the text of a kernel also compiles, and is tested, as C++.
+#pragma once
+
+#define SKV_VERSION_MAJOR 0
+#define SKV_VERSION_MINOR 1
+#define SKV_VERSION_PATCH 0
+
+#if defined(__CUDACC__)
+#define SKV_HOST_DEVICE __host__ __device__
+#else
+#define SKV_HOST_DEVICE
+#endif
+
+// Lane arithmetic is only fast when every operator dissolves into its caller.
+#if defined(__CUDACC__)
+#define SKV_INLINE SKV_HOST_DEVICE __forceinline__
+#elif defined(__GNUC__) || defined(__clang__)
+#define SKV_INLINE __attribute__((always_inline)) inline
+#else
+#define SKV_INLINE inline
+#endif

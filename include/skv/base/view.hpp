@@ -1,0 +1,35 @@
+// Shaped, non-owning views of number patterns in memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <skv/base/config.hpp>
+#include <type_traits>
+
+namespace skv {
+
+/// The logical shape of a tile: `tokens` rows of `width` numbers, a row being (head, channel).
+struct tile_shape {
+  std::uint32_t tokens = 0;
+  std::uint32_t width = 0;
+
+  SKV_HOST_DEVICE constexpr std::size_t elements() const { return std::size_t{tokens} * width; }
+  friend constexpr bool operator==(tile_shape, tile_shape) = default;
+};
+
+/// Rows of bit patterns (`Element` is an unsigned integer, possibly const). Numbers of a row are
+/// contiguous; rows lie `token_stride_bytes` apart and need no alignment.
+template <class Element>
+struct row_view {
+  using element = std::remove_const_t<Element>;
+  using byte = std::conditional_t<std::is_const_v<Element>, const std::byte, std::byte>;
+
+  byte* data = nullptr;
+  std::size_t token_stride_bytes = 0;
+
+  SKV_HOST_DEVICE byte* at(std::uint32_t token, std::uint32_t first) const {
+    return data + token * token_stride_bytes + first * sizeof(element);
+  }
+};
+
+}  // namespace skv

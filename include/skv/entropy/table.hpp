@@ -1,0 +1,91 @@
+// Frozen integer tables: token frequencies of every context, and the two forms the coder looks
+// them up in. docs/format.md, section "Tables".
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <skv/entropy/token.hpp>
+#include <span>
+
+namespace skv {
+
+/// Frequencies of a context sum to 2^kProbabilityBits; docs/decisions/0002 says why 9.
+inline constexpr std::uint32_t kProbabilityBits = 9;
+inline constexpr std::uint32_t kSlots = 1u << kProbabilityBits;
+
+/// Raw bits that can leave the state with a token and still be refilled by one word.
+inline constexpr std::uint32_t kBitsWithToken = 16 - kProbabilityBits;
+
+/// A slot of the decoding table, everything about its token in one word:
+/// frequency - 1 (9 bits), slot - start (9), raw bits (3), base value (7), escape (1).
+namespace decode_entry {
+inline constexpr std::uint32_t kOffsetShift = 9, kBitsShift = 18, kBaseShift = 21,
+                               kEscapeShift = 28;
+inline constexpr std::uint32_t kFrequencyMask = 0x1ff, kOffsetMask = 0x1ff, kBitsMask = 7,
+                               kBaseMask = 0x7f;
+}  // namespace decode_entry
+
+/// An entry of the encoding table, two words: the multiplier of the division by the frequency;
+/// and frequency (10 bits), start (9), shift (4) and increment (1) of it.
+namespace encode_entry {
+inline constexpr std::uint32_t kWords = 2;
+inline constexpr std::uint32_t kStartShift = 10, kDivideShift = 19, kIncrementShift = 23;
+inline constexpr std::uint32_t kFrequencyMask = 0x3ff, kStartMask = 0x1ff, kDivideMask = 0xf;
+}  // namespace encode_entry
+
+/// floor(x / divisor) = ((x + increment) * multiplier) >> 32 >> shift, for the states that an
+/// encoder divides: x < divisor << (32 - kProbabilityBits), divisor at most 2^kProbabilityBits.
+/// The rounded-down multiplier with the increment is exact unless the divisor is large and its
+/// remainder unlucky; there the rounded-up one without it is (A. D. Robison, "N-bit unsigned
+/// division via N-bit multiply-add", ARITH 2005).
+struct divider {
+  std::uint32_t multiplier = 0, shift = 0, increment = 0;
+
+  static constexpr divider of(std::uint32_t divisor) {
+    const auto shift = static_cast<std::uint32_t>(std::bit_width(divisor)) - 1;
+    const std::uint64_t power = std::uint64_t{1} << (32 + shift);
+    const std::uint64_t bound = std::uint64_t{divisor} << (32 - kProbabilityBits);
+    // A power of two: its rounded-down multiplier would not fit; one less serves as well.
+    const std::uint64_t down = (power - 1) / divisor;
+    const std::uint64_t lost = power - down * divisor;
+    // Rounded down: exact if lost * (x + 1) <= power for every x below the bound.
+    if (lost * bound <= power) return {static_cast<std::uint32_t>(down), shift, 1};
+    return {static_cast<std::uint32_t>(down + 1), shift, 0};
+  }
+};
+
+/// Expands the frequencies of one context (they sum to kSlots) into its kSlots decoding entries.
+/// `Tokens` names the alphabet; `extra_bits` raw bits follow every token but the escape.
+template <class Tokens>
+constexpr void fill_decode_table(std::span<const std::uint16_t> frequencies,
+                                 std::span<std::uint32_t> entries, std::uint32_t extra_bits = 0) {
+  using namespace decode_entry;
+  std::uint32_t slot = 0;
+  for (std::uint32_t token = 0; token < Tokens::kCount; ++token) {
+    const bool escape = token == Tokens::kEscape;
+    const token_value v = escape ? token_value{0, 0} : Tokens::value(token);
+    const std::uint32_t bits = escape ? 0 : v.bits + extra_bits;
+    for (std::uint32_t i = 0; i < frequencies[token]; ++i)
+      entries[slot++] = (frequencies[token] - 1u) | i << kOffsetShift | bits << kBitsShift |
+                        v.base << kBaseShift | std::uint32_t{escape} << kEscapeShift;
+  }
+}
+
+/// Expands the frequencies of one context into encode_entry::kWords words per token.
+template <class Tokens>
+constexpr void fill_encode_table(std::span<const std::uint16_t> frequencies,
+                                 std::span<std::uint32_t> words) {
+  using namespace encode_entry;
+  std::uint32_t start = 0;
+  for (std::uint32_t token = 0; token < Tokens::kCount; ++token) {
+    const std::uint32_t f = frequencies[token];
+    const divider d = f == 0 ? divider{} : divider::of(f);
+    words[2 * token] = d.multiplier;
+    // Only a frequency of 0, or a token alone in its context, can have start kSlots: no one reads it.
+    words[2 * token + 1] = f | (start & kStartMask) << kStartShift | d.shift << kDivideShift |
+                           d.increment << kIncrementShift;
+    start += f;
+  }
+}
+
+}  // namespace skv

@@ -1,0 +1,59 @@
+// The lanes concept: the codec is written once against it, for a warp and for the CPU.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <skv/base/config.hpp>
+
+namespace skv {
+
+/// Thirty-two lanes run in lockstep and share one stream of words.
+inline constexpr std::uint32_t kLanes = 32;
+
+/// The words of a block image, read upwards by `Lanes::take`. Words are little-endian 16-bit
+/// integers at any alignment.
+struct word_reader {
+  const std::byte* next = nullptr;
+  const std::byte* end = nullptr;
+  bool overrun = false;  ///< more words were taken than there are
+
+  SKV_HOST_DEVICE std::size_t left() const { return static_cast<std::size_t>(end - next) / 2; }
+};
+
+/// The words of a block image, written downwards by `Lanes::put`: the last word first.
+struct word_writer {
+  std::byte* begin = nullptr;
+  std::byte* next = nullptr;  ///< one past the place of the next word
+  bool overrun = false;       ///< words were dropped: the capacity did not suffice
+
+  SKV_HOST_DEVICE std::size_t room() const { return static_cast<std::size_t>(next - begin) / 2; }
+};
+
+/// A type `L` of lanes has
+/// 1. `L::u32`, one 32-bit integer per lane, with the wrapping operators + - * & | ^ << >> (shift
+///    counts below 32), comparisons == != >= <= > <, and conversion from one integer for all lanes;
+///    `L::mask`, one truth value per lane, with ! & |;
+/// 2. arithmetic: `min`, `max`, `select(mask, a, b)`, `floor_log2` (of values below 2^24; 0 for 0),
+///    `multiply_high` (upper half of the product), `index()` (0 ... 31), `any(mask)`, `sum` (of
+///    all lanes, wrapping);
+/// 3. memory: `load(row, count)` and `store(row, count, values)`: lane i has the i-th pattern of a
+///    row, lanes from `count` on are 0, respectively not written;
+/// 4. `lookup(table, index)`: a gather of 32-bit entries;
+/// 5. `take(mask, reader)`: marked lanes read consecutive words in lane order, the others get 0;
+///    past the end words are 0 and `overrun` is set;
+/// 6. `put(mask, writer, x)`: marked lanes write the low 16 bits of x such that `take` reads them
+///    back; without room nothing is written and `overrun` is set.
+/// Two types of lanes never differ in a result.
+template <class L>
+concept lanes = requires(typename L::u32 a, typename L::mask m, const std::uint32_t* table,
+                         std::byte* row, word_reader& reader, word_writer& writer) {
+  { L::select(m, L::multiply_high(a, L::floor_log2(a)), L::index()) } -> std::same_as<decltype(a)>;
+  { L::any(m) } -> std::convertible_to<bool>;
+  { L::template load<std::uint16_t>(row, 0u) } -> std::same_as<decltype(a)>;
+  { L::lookup(table, a) } -> std::same_as<decltype(a)>;
+  { L::take(m, reader) } -> std::same_as<decltype(a)>;
+  L::put(m, writer, a);
+};
+
+}  // namespace skv

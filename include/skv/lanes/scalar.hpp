@@ -1,0 +1,167 @@
+// The reference lanes: a loop for every operation, nothing clever. Other lanes are tested against
+// these.
+#pragma once
+
+#include <array>
+#include <cstring>
+#include <skv/lanes/lanes.hpp>
+
+namespace skv {
+
+struct scalar_lanes {
+  struct mask {
+    std::array<bool, kLanes> lane{};
+  };
+  struct u32 {
+    std::array<std::uint32_t, kLanes> lane{};
+    u32() = default;
+    u32(std::uint32_t all) { lane.fill(all); }
+  };
+
+  template <class F>
+  static u32 each(F&& f) {
+    u32 r;
+    for (std::uint32_t i = 0; i < kLanes; ++i) r.lane[i] = f(i);
+    return r;
+  }
+  template <class F>
+  static mask test(F&& f) {
+    mask r;
+    for (std::uint32_t i = 0; i < kLanes; ++i) r.lane[i] = f(i);
+    return r;
+  }
+
+  static u32 index() {
+    return each([](std::uint32_t i) { return i; });
+  }
+  static u32 min(u32 a, u32 b) {
+    return each([&](std::uint32_t i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
+  }
+  static u32 max(u32 a, u32 b) {
+    return each([&](std::uint32_t i) { return a.lane[i] < b.lane[i] ? b.lane[i] : a.lane[i]; });
+  }
+  static u32 select(mask m, u32 a, u32 b) {
+    return each([&](std::uint32_t i) { return m.lane[i] ? a.lane[i] : b.lane[i]; });
+  }
+  static u32 floor_log2(u32 a) {
+    return each([&](std::uint32_t i) {
+      std::uint32_t log = 0;
+      for (std::uint32_t v = a.lane[i]; v > 1; v >>= 1) ++log;
+      return log;
+    });
+  }
+  static u32 multiply_high(u32 a, u32 b) {
+    return each([&](std::uint32_t i) {
+      return static_cast<std::uint32_t>((std::uint64_t{a.lane[i]} * b.lane[i]) >> 32);
+    });
+  }
+  static bool any(mask m) {
+    for (bool b : m.lane)
+      if (b) return true;
+    return false;
+  }
+  static std::uint32_t sum(u32 a) {
+    std::uint32_t s = 0;
+    for (std::uint32_t v : a.lane) s += v;
+    return s;
+  }
+
+  template <class Pattern>
+  static u32 load(const std::byte* row, std::uint32_t count) {
+    return each([&](std::uint32_t i) -> std::uint32_t {
+      Pattern p = 0;
+      if (i < count) std::memcpy(&p, row + i * sizeof p, sizeof p);
+      return p;
+    });
+  }
+  template <class Pattern>
+  static void store(std::byte* row, std::uint32_t count, u32 a) {
+    for (std::uint32_t i = 0; i < kLanes && i < count; ++i) {
+      const auto p = static_cast<Pattern>(a.lane[i]);
+      std::memcpy(row + i * sizeof p, &p, sizeof p);
+    }
+  }
+  static u32 lookup(const std::uint32_t* table, u32 at) {
+    return each([&](std::uint32_t i) { return table[at.lane[i]]; });
+  }
+  static u32 take(mask m, word_reader& in) {
+    return each([&](std::uint32_t i) -> std::uint32_t {
+      if (!m.lane[i]) return 0;
+      if (in.left() == 0) {
+        in.overrun = true;
+        return 0;
+      }
+      const auto word = std::to_integer<std::uint32_t>(in.next[0]) |
+                        std::to_integer<std::uint32_t>(in.next[1]) << 8;
+      in.next += 2;
+      return word;
+    });
+  }
+  static void put(mask m, word_writer& out, u32 a) {
+    for (std::uint32_t i = kLanes; i-- > 0;) {
+      if (!m.lane[i]) continue;
+      if (out.room() == 0) {
+        out.overrun = true;
+        continue;
+      }
+      out.next -= 2;
+      out.next[0] = static_cast<std::byte>(a.lane[i] & 0xff);
+      out.next[1] = static_cast<std::byte>(a.lane[i] >> 8 & 0xff);
+    }
+  }
+
+  friend u32 operator+(u32 a, u32 b) {
+    return each([&](std::uint32_t i) { return a.lane[i] + b.lane[i]; });
+  }
+  friend u32 operator-(u32 a, u32 b) {
+    return each([&](std::uint32_t i) { return a.lane[i] - b.lane[i]; });
+  }
+  friend u32 operator*(u32 a, u32 b) {
+    return each([&](std::uint32_t i) { return a.lane[i] * b.lane[i]; });
+  }
+  friend u32 operator&(u32 a, u32 b) {
+    return each([&](std::uint32_t i) { return a.lane[i] & b.lane[i]; });
+  }
+  friend u32 operator|(u32 a, u32 b) {
+    return each([&](std::uint32_t i) { return a.lane[i] | b.lane[i]; });
+  }
+  friend u32 operator^(u32 a, u32 b) {
+    return each([&](std::uint32_t i) { return a.lane[i] ^ b.lane[i]; });
+  }
+  friend u32 operator<<(u32 a, u32 b) {
+    return each([&](std::uint32_t i) { return a.lane[i] << b.lane[i]; });
+  }
+  friend u32 operator>>(u32 a, u32 b) {
+    return each([&](std::uint32_t i) { return a.lane[i] >> b.lane[i]; });
+  }
+  friend mask operator==(u32 a, u32 b) {
+    return test([&](std::uint32_t i) { return a.lane[i] == b.lane[i]; });
+  }
+  friend mask operator!=(u32 a, u32 b) {
+    return test([&](std::uint32_t i) { return a.lane[i] != b.lane[i]; });
+  }
+  friend mask operator>=(u32 a, u32 b) {
+    return test([&](std::uint32_t i) { return a.lane[i] >= b.lane[i]; });
+  }
+  friend mask operator<=(u32 a, u32 b) {
+    return test([&](std::uint32_t i) { return a.lane[i] <= b.lane[i]; });
+  }
+  friend mask operator>(u32 a, u32 b) {
+    return test([&](std::uint32_t i) { return a.lane[i] > b.lane[i]; });
+  }
+  friend mask operator<(u32 a, u32 b) {
+    return test([&](std::uint32_t i) { return a.lane[i] < b.lane[i]; });
+  }
+  friend mask operator&(mask a, mask b) {
+    return test([&](std::uint32_t i) { return a.lane[i] && b.lane[i]; });
+  }
+  friend mask operator|(mask a, mask b) {
+    return test([&](std::uint32_t i) { return a.lane[i] || b.lane[i]; });
+  }
+  friend mask operator!(mask a) {
+    return test([&](std::uint32_t i) { return !a.lane[i]; });
+  }
+};
+static_assert(lanes<scalar_lanes>);
+
+}  // namespace skv

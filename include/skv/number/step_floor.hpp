@@ -1,0 +1,101 @@
+// Step-floored integers: a float's ordered integer above a step, a linear grid below it.
+// docs/format.md, section "Step-floored integers".
+#pragma once
+
+#include <skv/number/format.hpp>
+
+namespace skv {
+
+/// A magnitude on the grid of a step.
+template <class U32>
+struct stepped {
+  U32 steps;     ///< q: monotone in the magnitude, 0 below one step
+  U32 exponent;  ///< the exponent field of the larger of step and ulp, at least the floor
+};
+
+/// Puts magnitude `u` (a pattern without its sign) on the grid of the step whose ulp has exponent
+/// field `floor` (1 ... Format.max_exponent()).
+///
+///   e4m3, floor 5:  u = 0x2B (exponent 5, mantissa 3)  ->  q = 8 + 3      (on the grid)
+///                   u = 0x1B (exponent 3, mantissa 3)  ->  q = 11 >> 2    (below: truncated)
+///                   u = 0x33 (exponent 6, mantissa 3)  ->  q = 11 + 8     (above: ordered)
+template <number_format Format, class Lanes, class U32 = typename Lanes::u32>
+SKV_INLINE stepped<U32> to_steps(U32 u, U32 floor) {
+  constexpr std::uint32_t M = Format.mantissa_bits;
+  const U32 e = Lanes::max(u >> M, U32(1));
+  const U32 significand = u - ((e - 1) << M);
+  const U32 k = Lanes::max(floor, e);
+  return {(significand >> Lanes::min(k - e, U32(M + 1))) + ((k - floor) << M), k};
+}
+
+/// How many bits of the pattern `to_steps` dropped, for q >= 1.
+template <number_format Format, class Lanes, class U32 = typename Lanes::u32>
+SKV_INLINE U32 dropped_bits(U32 q, U32 floor) {
+  constexpr std::uint32_t M = Format.mantissa_bits;
+  return Lanes::min(U32(M) - Lanes::min(Lanes::floor_log2(q), U32(M)), floor - 1);
+}
+
+/// The inverse of `to_steps` for q >= 1: `raw` are the n = dropped_bits(q, floor) bits.
+template <number_format Format, class Lanes, class U32 = typename Lanes::u32>
+SKV_INLINE U32 from_steps(U32 q, U32 n, U32 raw, U32 floor) {
+  return ((q << n) | raw) + ((floor - n - 1) << Format.mantissa_bits);
+}
+
+/// The largest q that a pattern can have.
+template <number_format Format, class Lanes, class U32 = typename Lanes::u32>
+SKV_INLINE U32 max_steps(U32 floor) {
+  return U32(Format.magnitude_mask()) - ((floor - 1) << Format.mantissa_bits);
+}
+
+// The zero bin, q = 0: magnitudes below one step. Each lower binade is half as likely, so its
+// distance below the step is coded in unary, and the mantissa follows; when the whole bin is
+// subnormal it is a linear grid, coded plainly.
+
+/// Binades of the zero bin that have a code; deeper magnitudes are escapes.
+inline constexpr std::uint32_t kZeroBinDepth = 6;
+
+template <class U32, class Mask>
+struct zero_bin_code {
+  U32 bits;   ///< the code, lowest bit first
+  U32 width;  ///< at most 16
+  Mask deep;  ///< there is none: escape
+};
+
+/// The code of magnitude `u` within the zero bin of `floor`.
+template <number_format Format, class Lanes, class U32 = typename Lanes::u32>
+SKV_INLINE zero_bin_code<U32, typename Lanes::mask> zero_bin_encode(U32 u, U32 floor) {
+  constexpr std::uint32_t M = Format.mantissa_bits;
+  const auto linear = floor <= U32(M + 1);
+  const U32 top = Lanes::max(floor, U32(M + 1)) - (M + 1);  // exponent field of the upper binade
+  const U32 depth = top - Lanes::min(u >> M, top);
+  const U32 unary = Lanes::min(depth, U32(kZeroBinDepth - 1)) + 1;
+  const U32 mantissa = u & ((1u << M) - 1);
+  return {Lanes::select(linear, u, (U32(1) << (unary - 1)) | (mantissa << unary)),
+          Lanes::select(linear, floor - 1, unary + M), (!linear) & (depth >= U32(kZeroBinDepth))};
+}
+
+template <class U32, class Mask>
+struct zero_bin_value {
+  U32 magnitude;
+  U32 width;    ///< bits that the code took
+  Mask corrupt;  ///< no encoder writes this code
+};
+
+/// Reads a zero-bin code from the low 16 bits of `word`.
+template <number_format Format, class Lanes, class U32 = typename Lanes::u32>
+SKV_INLINE zero_bin_value<U32, typename Lanes::mask> zero_bin_decode(U32 word, U32 floor) {
+  constexpr std::uint32_t M = Format.mantissa_bits;
+  const auto linear = floor <= U32(M + 1);
+  const U32 top = Lanes::max(floor, U32(M + 1)) - (M + 1);
+  const U32 guarded = (word & ((1u << kZeroBinDepth) - 1)) | (1u << kZeroBinDepth);
+  const U32 depth = Lanes::floor_log2(guarded & (U32(0) - guarded));
+  const U32 unary = Lanes::min(depth, U32(kZeroBinDepth - 1)) + 1;
+  const U32 plain = Lanes::min(floor - 1, U32(M));
+  const U32 mantissa = (word >> unary) & ((1u << M) - 1);
+  const U32 exponent = top - Lanes::min(depth, top);
+  return {Lanes::select(linear, word & ((U32(1) << plain) - 1), (exponent << M) | mantissa),
+          Lanes::select(linear, plain, unary + M),
+          (!linear) & ((depth >= U32(kZeroBinDepth)) | (depth > top))};
+}
+
+}  // namespace skv

@@ -1,0 +1,55 @@
+// Where a tile's means come from while it is coded: the three sources that need no buffer of
+// their own. A predictor (predict/predictor.hpp) names one of them.
+#pragma once
+
+#include <skv/base/view.hpp>
+#include <skv/lanes/lanes.hpp>
+#include <skv/number/format.hpp>
+
+namespace skv {
+
+/// Wire ids: docs/format.md, section "Predictors".
+enum class mean_source : std::uint8_t {
+  none = 0,            ///< no mean: exponents are coded
+  previous_token = 1,  ///< the number of the token before, in the same tile; 0 for the first
+  given = 2,           ///< a tensor that both ends hold
+};
+
+/// No mean at all.
+struct no_mean {
+  static constexpr bool kOutside = false;
+  template <class Lanes>
+  SKV_INLINE typename Lanes::u32 load(std::uint32_t, std::uint32_t, std::uint32_t) const {
+    return typename Lanes::u32(0);
+  }
+};
+
+/// The exact numbers of the token before: read from the rows that are coded, which a decoder has
+/// just written. A lane only ever reads what it wrote itself.
+template <number_format Format>
+struct previous_token_mean {
+  static constexpr bool kOutside = false;
+  row_view<const pattern_of<Format>> rows;
+
+  template <class Lanes>
+  SKV_INLINE typename Lanes::u32 load(std::uint32_t token, std::uint32_t first,
+                                      std::uint32_t count) const {
+    if (token == 0) return typename Lanes::u32(0);
+    return Lanes::template load<pattern_of<Format>>(rows.at(token - 1, first), count);
+  }
+};
+
+/// Means that a caller gives.
+template <number_format Format>
+struct given_mean {
+  static constexpr bool kOutside = true;
+  row_view<const pattern_of<Format>> rows;
+
+  template <class Lanes>
+  SKV_INLINE typename Lanes::u32 load(std::uint32_t token, std::uint32_t first,
+                                      std::uint32_t count) const {
+    return Lanes::template load<pattern_of<Format>>(rows.at(token, first), count);
+  }
+};
+
+}  // namespace skv

@@ -1,0 +1,54 @@
+// One scale per (layer, K|V, head, channel): how far values stray from their prediction.
+// docs/format.md, section "Scales".
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <skv/number/format.hpp>
+
+namespace skv {
+
+/// A scale code is log2 sigma in quarter octaves above 2^-40, sigma being the root mean square of
+/// target - prediction, in units of the stored numbers.
+using scale_code = std::uint8_t;
+inline constexpr std::uint32_t kScaleOrigin = 40;
+inline constexpr std::uint32_t kScaleLevels = 4;  ///< codes per octave
+
+/// The step of the grid is 2^(floor(log2 sigma) - kStepShift); docs/decisions/0002 says why 1.
+inline constexpr std::uint32_t kStepShift = 1;
+
+/// Contexts count quarter octaves of sigma / max(step, ulp of the prediction), from 2^-4 on.
+inline constexpr std::uint32_t kContextsBelow = 4 * kScaleLevels;
+inline constexpr std::uint32_t kScaleContexts = kContextsBelow + kScaleLevels * (kStepShift + 1);
+
+/// The code nearest to a standard deviation; 0 for one too small, zero or not a number.
+inline scale_code to_scale_code(double sigma) {
+  const double code = std::round(kScaleLevels * (std::log2(sigma) + kScaleOrigin));
+  return !(code > 0) ? scale_code{0} : code > 255 ? scale_code{255} : static_cast<scale_code>(code);
+}
+
+/// The exponent field whose ulp is the step, clamped to the format.
+template <number_format Format, class Lanes, class U32 = typename Lanes::u32>
+SKV_INLINE U32 floor_exponent(U32 code) {
+  // log2 of the step is (code >> 2) - origin - shift; log2 of the ulp is field - bias - mantissa.
+  constexpr std::uint32_t offset =
+      Format.bias() + Format.mantissa_bits - kScaleOrigin - kStepShift;  // wraps: see below
+  constexpr bool negative = offset >> 31;
+  const U32 octave = code >> 2;
+  const U32 field = negative ? Lanes::max(octave, U32(1 - offset)) + offset : octave + offset;
+  return Lanes::min(field, U32(Format.max_exponent()));
+}
+
+/// The context, 0 ... kScaleContexts - 1; `exponent` is the field of max(step, ulp of prediction).
+template <number_format Format, class Lanes, class U32 = typename Lanes::u32>
+SKV_INLINE U32 scale_context(U32 code, U32 exponent) {
+  // code - 4 * (exponent + origin - bias - mantissa) + kContextsBelow, clamped
+  constexpr std::uint32_t offset =
+      kScaleLevels * (kScaleOrigin - Format.bias() - Format.mantissa_bits) - kContextsBelow;
+  constexpr bool negative = offset >> 31;
+  const U32 a = negative ? code - offset : code;
+  const U32 b = negative ? exponent << 2 : (exponent << 2) + offset;
+  return Lanes::min(Lanes::max(a, b) - b, U32(kScaleContexts - 1));
+}
+
+}  // namespace skv

@@ -1,0 +1,3 @@
+#include <skv/skv.hpp>
+
+int main() { return 0; }

@@ -1,0 +1,63 @@
+// One lane of plain integers: the codec's arithmetic at the speed that exhaustive loops need.
+#pragma once
+
+#include <skv/lanes/lanes.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace skv::test {
+
+struct plain_lanes {
+  using u32 = std::uint32_t;
+  using mask = int;  ///< 0 or 1; not bool, for & of two of them is an int
+
+  static u32 index() { return 0; }
+  static u32 min(u32 a, u32 b) { return std::min(a, b); }
+  static u32 max(u32 a, u32 b) { return std::max(a, b); }
+  static u32 select(mask m, u32 a, u32 b) { return m ? a : b; }
+  static u32 floor_log2(u32 a) { return a == 0 ? 0 : std::bit_width(a) - 1u; }
+  static u32 multiply_high(u32 a, u32 b) {
+    return static_cast<u32>((std::uint64_t{a} * b) >> 32);
+  }
+  static bool any(mask m) { return m != 0; }
+  static u32 sum(u32 a) { return a; }
+
+  template <class Pattern>
+  static u32 load(const std::byte* row, std::uint32_t count) {
+    Pattern p = 0;
+    if (count > 0) std::memcpy(&p, row, sizeof p);
+    return p;
+  }
+  template <class Pattern>
+  static void store(std::byte* row, std::uint32_t count, u32 a) {
+    const auto p = static_cast<Pattern>(a);
+    if (count > 0) std::memcpy(row, &p, sizeof p);
+  }
+  static u32 lookup(const std::uint32_t* table, u32 at) { return table[at]; }
+  static u32 take(mask m, word_reader& in) {
+    if (!m) return 0;
+    if (in.left() == 0) {
+      in.overrun = true;
+      return 0;
+    }
+    std::uint16_t word;
+    std::memcpy(&word, in.next, 2);
+    in.next += 2;
+    return word;
+  }
+  static void put(mask m, word_writer& out, u32 a) {
+    if (!m) return;
+    if (out.room() == 0) {
+      out.overrun = true;
+      return;
+    }
+    const auto word = static_cast<std::uint16_t>(a);
+    out.next -= 2;
+    std::memcpy(out.next, &word, 2);
+  }
+};
+static_assert(lanes<plain_lanes>);
+
+}  // namespace skv::test
