@@ -77,7 +77,8 @@ tile_record encode(const encode_arguments& a) {
     r.packed = tile_record::pack(tile_mode::raw, raw_bytes);
     return r;
   }
-  isa_lanes::template store<std::uint32_t>(a.image, kLanes, e.states);
+  for (std::uint32_t part = 0; part < isa_lanes::kParts; ++part)
+    isa_lanes::template store<std::uint32_t>(a.image, part, kLanes, e.states[part]);
   if constexpr (Coding::kPlane)
     std::memset(a.image + kStateBytes + a.shape.elements(), 0, plane - a.shape.elements());
   std::memmove(a.image + words_at, e.words.next, word_bytes);

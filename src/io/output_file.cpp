@@ -1,6 +1,5 @@
 #include "io/output_file.hpp"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -74,10 +73,9 @@ result<output_file> output_file::create(const std::filesystem::path& final_path)
     if (name.native().size() >= PATH_MAX)
       return system_failure("cannot write to", final_path, ENAMETOOLONG);
     unfinished_file temporary(name);
-    descriptor file(::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-    if (file) return output_file(absolute, std::move(temporary), std::move(file));
+    descriptor file(temporary.create());
     const int reason = errno;
-    temporary.release();  // nothing was made, or the name is somebody else's
+    if (file) return output_file(absolute, std::move(temporary), std::move(file));
     if (reason != EEXIST && reason != EINTR)
       return system_failure("cannot create a temporary file beside", final_path, reason);
   }

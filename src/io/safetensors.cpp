@@ -124,6 +124,7 @@ result<safetensors_file> parse_safetensors(std::span<const std::byte> file) {
 std::string make_header(const std::vector<tensor_entry>& tensors,
                         const std::map<std::string, std::string>& metadata) {
   std::vector<const tensor_entry*> sorted;
+  sorted.reserve(tensors.size());
   for (const tensor_entry& t : tensors) sorted.push_back(&t);
   std::sort(sorted.begin(), sorted.end(),
             [](const tensor_entry* a, const tensor_entry* b) { return in_order(*a, *b); });

@@ -15,8 +15,7 @@ void remove_unfinished_on_signals();
 /// The name of a file that is removed when this object dies, or when a signal ends the program.
 class unfinished_file {
  public:
-  /// Enters the name, before the file is made, so that no moment is left without an owner.
-  /// `absolute` is shorter than PATH_MAX (a longer one could not be opened either).
+  /// Makes no file yet. `absolute` is shorter than PATH_MAX (a longer one could not be opened).
   explicit unfinished_file(const std::filesystem::path& absolute);
   unfinished_file(unfinished_file&& other) noexcept : entry_(std::exchange(other.entry_, {})) {}
   unfinished_file& operator=(unfinished_file&& other) noexcept {
@@ -25,9 +24,14 @@ class unfinished_file {
   }
   ~unfinished_file();
 
+  /// Makes the file and opens it for reading and writing; its mode is 0666 less the umask. -1, and
+  /// errno, if there is one already or it cannot be made. No moment is left in which a signal could
+  /// end the program and leave the file.
+  int create();
+
   const char* path() const;
 
-  /// The file is finished, or was never made: forgets the name.
+  /// The file is finished: forgets the name.
   void release();
 
   struct entry;

@@ -24,12 +24,13 @@ constexpr double kEscapeShare = 0.0005;
 // Residuals of context c: sigma is 2^((c - kContextsBelow + 0.5) / 4) steps. With positions, the
 // mean lies up to half a step above the step it is rounded to.
 void residual_shares(double steps_per_sigma, double above, double* shares) {
-  for (std::uint32_t z = 0; z < residual_tokens::kLimit; ++z) {
-    const double d = z % 2 == 0 ? z / 2 : -static_cast<double>(z / 2) - 1;
-    const std::uint32_t bits = z < residual_tokens::kDirect ? 0 : std::bit_width(z) - 2u;
-    const std::uint32_t token =
-        z < residual_tokens::kDirect ? z : (z >> bits) + 2 * bits + residual_tokens::kDirect / 2;
-    shares[token] += between((d - 0.5 - above) / steps_per_sigma, (d + 0.5 - above) / steps_per_sigma);
+  for (std::uint32_t token = 0; token < residual_tokens::kEscape; ++token) {
+    const token_value v = residual_tokens::value(token);
+    for (std::int32_t raw = 0; raw < 1 << v.bits; ++raw) {
+      const double d = v.base ^ raw;
+      shares[token] +=
+          between((d - 0.5 - above) / steps_per_sigma, (d + 0.5 - above) / steps_per_sigma);
+    }
   }
 }
 

@@ -10,8 +10,8 @@ struct default_flags;
 using simd = test::lanes_equal_scalar<simd_lanes<default_flags>>;
 
 TEST(simd_lanes, arithmetic) { simd::arithmetic(); }
-TEST(simd_lanes, every_floor_log2) { simd::every_floor_log2(); }
-TEST(simd_lanes, any_and_single_marks) { simd::any_and_single_marks(); }
+TEST(simd_lanes, many_floor_log2) { simd::many_floor_log2(); }
+TEST(simd_lanes, single_marks) { simd::single_marks(); }
 TEST(simd_lanes, load_and_store_bytes) { simd::load_and_store<std::uint8_t>(); }
 TEST(simd_lanes, load_and_store_halves) { simd::load_and_store<std::uint16_t>(); }
 TEST(simd_lanes, load_and_store_words) { simd::load_and_store<std::uint32_t>(); }

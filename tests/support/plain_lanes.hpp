@@ -1,4 +1,5 @@
-// One lane of plain integers: the codec's arithmetic at the speed that exhaustive loops need.
+// Lanes one at a time, as plain integers: the codec's arithmetic at the speed that exhaustive loops
+// need.
 #pragma once
 
 #include <skv/lanes/lanes.hpp>
@@ -10,14 +11,19 @@
 namespace skv::test {
 
 struct plain_lanes {
+  static constexpr std::uint32_t kWidth = 1, kParts = kLanes;
   using u32 = std::uint32_t;
   using mask = int;  ///< 0 or 1; not bool, for & of two of them is an int
 
-  static u32 index() { return 0; }
+  static u32 index(std::uint32_t part) { return part; }
   static u32 min(u32 a, u32 b) { return std::min(a, b); }
   static u32 max(u32 a, u32 b) { return std::max(a, b); }
   static u32 select(mask m, u32 a, u32 b) { return m ? a : b; }
-  static u32 floor_log2(u32 a) { return a == 0 ? 0 : std::bit_width(a) - 1u; }
+  static u32 zero_unless(mask m, u32 a) { return m ? a : 0; }
+  static u32 signed_shift(u32 a, int count) {
+    return static_cast<u32>(static_cast<std::int32_t>(a) >> count);
+  }
+  static u32 floor_log2(u32 a) { return static_cast<u32>(std::bit_width(a)) - 1; }
   static u32 multiply_high(u32 a, u32 b) {
     return static_cast<u32>((std::uint64_t{a} * b) >> 32);
   }
@@ -25,17 +31,21 @@ struct plain_lanes {
   static u32 sum(u32 a) { return a; }
 
   template <class Pattern>
-  static u32 load(const std::byte* row, std::uint32_t count) {
+  static u32 load(const std::byte* row, std::uint32_t part, std::uint32_t count) {
     Pattern p = 0;
-    if (count > 0) std::memcpy(&p, row, sizeof p);
+    if (part < count) std::memcpy(&p, row + part * sizeof p, sizeof p);
     return p;
   }
   template <class Pattern>
-  static void store(std::byte* row, std::uint32_t count, u32 a) {
+  static void store(std::byte* row, std::uint32_t part, std::uint32_t count, u32 a) {
     const auto p = static_cast<Pattern>(a);
-    if (count > 0) std::memcpy(row, &p, sizeof p);
+    if (part < count) std::memcpy(row + part * sizeof p, &p, sizeof p);
   }
   static u32 lookup(const std::uint32_t* table, u32 at) { return table[at]; }
+  static void lookup_pair(const std::uint32_t* table, u32 at, u32& first, u32& second) {
+    first = table[at];
+    second = table[at + 1];
+  }
   static u32 take(mask m, word_reader& in) {
     if (!m) return 0;
     if (in.left() == 0) {

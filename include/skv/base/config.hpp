@@ -12,6 +12,17 @@
 #define SKV_HOST_DEVICE
 #endif
 
+// Loops over the parts of a step: unrolled, their arrays live in registers.
+#if defined(__CUDACC__)
+#define SKV_UNROLL _Pragma("unroll")
+#elif defined(__GNUC__) && !defined(__clang__)
+#define SKV_UNROLL _Pragma("GCC unroll 4")
+#elif defined(__clang__)
+#define SKV_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define SKV_UNROLL
+#endif
+
 // Lane arithmetic is only fast when every operator dissolves into its caller.
 #if defined(__CUDACC__)
 #define SKV_INLINE SKV_HOST_DEVICE __forceinline__

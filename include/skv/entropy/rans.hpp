@@ -19,18 +19,18 @@ namespace skv {
 inline constexpr std::uint32_t kStateFloor = 1u << 16;
 inline constexpr std::uint32_t kStartState = 1;
 
+/// What all lanes of a decoder share; the states are the caller's, part by part.
 template <class Lanes>
 struct rans_decoder {
   using u32 = typename Lanes::u32;
   using mask = typename Lanes::mask;
 
-  u32 state;
   word_reader words;
   const std::uint32_t* table;  ///< kSlots entries per context
-  std::uint32_t floor;         ///< states below it are refilled; 0 in the tail
+  bool in_tail = false;
 
   /// Pops a token and returns its decode_entry.
-  SKV_INLINE u32 token(u32 context) {
+  SKV_INLINE u32 token(u32& state, u32 context) const {
     using namespace decode_entry;
     const u32 slot = state & (kSlots - 1);
     const u32 entry = Lanes::lookup(table, (context << kProbabilityBits) + slot);
@@ -40,28 +40,30 @@ struct rans_decoder {
   }
 
   /// Pops `width` raw bits (below 32).
-  SKV_INLINE u32 bits(u32 width) {
+  static SKV_INLINE u32 bits(u32& state, u32 width) {
     const u32 b = state & ((u32(1) << width) - 1);
     state = state >> width;
     return b;
   }
 
   /// Takes a word in every marked lane that needs one.
-  SKV_INLINE void refill(mask marked) {
-    const mask low = (state < u32(floor)) & marked;
+  SKV_INLINE void refill(u32& state, mask marked) {
+    if (in_tail) return;
+    const mask low = ((state >> 16) == u32(0)) & marked;
     state = Lanes::select(low, (state << 16) | Lanes::take(low, words), state);
   }
 };
 
+/// What all lanes of an encoder share; the states are the caller's, part by part. Within a step,
+/// parts push in descending order.
 template <class Lanes>
 struct rans_encoder {
   using u32 = typename Lanes::u32;
   using mask = typename Lanes::mask;
 
-  u32 state;
   word_writer words;
   const std::uint32_t* table;  ///< encode_entry::kWords words for each of kMaxTokens per context
-  bool in_tail;
+  bool in_tail = true;
 
   struct entry {
     u32 multiplier, packed;
@@ -71,29 +73,28 @@ struct rans_encoder {
   SKV_INLINE entry lookup(u32 context, u32 token) const {
     const u32 at = ((context << 5) + token) << 1;
     static_assert(kMaxTokens == 1u << 5 && encode_entry::kWords == 1u << 1);
-    return {Lanes::lookup(table, at), Lanes::lookup(table, at + 1)};
+    entry e;
+    Lanes::lookup_pair(table, at, e.multiplier, e.packed);
+    return e;
   }
 
   /// In the tail: would pushing `width` raw bits (at most 22) and then the token fill a lane?
-  SKV_INLINE bool fills(const entry& e, u32 width, mask marked) const {
+  static SKV_INLINE bool fills(u32 state, const entry& e, u32 width, mask marked) {
     return Lanes::any((state >> (u32(22) - width) >= e.frequency()) & marked);
-  }
-  SKV_INLINE void leave_tail() {
-    state = state + kStateFloor;
-    in_tail = false;
   }
 
   /// Pushes `width` (at most 16) raw bits in marked lanes; others must have width and bits 0.
-  SKV_INLINE void bits(u32 value, u32 width, mask marked) {
-    if (!in_tail) spill((state >> (u32(31) - width) >= u32(2)) & marked);
+  SKV_INLINE void bits(u32& state, u32 value, u32 width, mask marked) {
+    if (!in_tail) spill(state, (state >> (u32(31) - width) >= u32(2)) & marked);
     state = (state << width) | value;
   }
 
   /// Pushes `width` (at most kBitsWithToken) raw bits, then the token.
-  SKV_INLINE void token(const entry& e, u32 value, u32 width, mask marked) {
+  SKV_INLINE void token(u32& state, const entry& e, u32 value, u32 width, mask marked) {
     using namespace encode_entry;
     const u32 f = e.frequency();
-    if (!in_tail) spill((state >> (u32(32 - kProbabilityBits) - width) >= f) & marked);
+    if (!in_tail)
+      spill(state, (state >> (u32(32 - kProbabilityBits) - width) >= f) & marked);
     const u32 x = (state << width) | value;
     const u32 quotient =
         Lanes::multiply_high(x + (e.packed >> kIncrementShift), e.multiplier) >>
@@ -104,7 +105,7 @@ struct rans_encoder {
   }
 
  private:
-  SKV_INLINE void spill(mask full) {
+  SKV_INLINE void spill(u32& state, mask full) {
     Lanes::put(full, words, state);
     state = Lanes::select(full, state >> 16, state);
   }

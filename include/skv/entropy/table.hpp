@@ -17,12 +17,11 @@ inline constexpr std::uint32_t kSlots = 1u << kProbabilityBits;
 inline constexpr std::uint32_t kBitsWithToken = 16 - kProbabilityBits;
 
 /// A slot of the decoding table, everything about its token in one word:
-/// frequency - 1 (9 bits), slot - start (9), raw bits (3), base value (7), escape (1).
+/// frequency - 1 (9 bits), slot - start (9), raw bits (6), base value (8, signed).
 namespace decode_entry {
-inline constexpr std::uint32_t kOffsetShift = 9, kBitsShift = 18, kBaseShift = 21,
-                               kEscapeShift = 28;
-inline constexpr std::uint32_t kFrequencyMask = 0x1ff, kOffsetMask = 0x1ff, kBitsMask = 7,
-                               kBaseMask = 0x7f;
+inline constexpr std::uint32_t kOffsetShift = 9, kBitsShift = 18, kBaseShift = 24;
+inline constexpr std::uint32_t kFrequencyMask = 0x1ff, kOffsetMask = 0x1ff, kBitsMask = 0x3f;
+inline constexpr std::uint32_t kEscapeBase = 127;  ///< the base of no other token
 }  // namespace decode_entry
 
 /// An entry of the encoding table, two words: the multiplier of the division by the frequency;
@@ -63,11 +62,11 @@ constexpr void fill_decode_table(std::span<const std::uint16_t> frequencies,
   std::uint32_t slot = 0;
   for (std::uint32_t token = 0; token < Tokens::kCount; ++token) {
     const bool escape = token == Tokens::kEscape;
-    const token_value v = escape ? token_value{0, 0} : Tokens::value(token);
+    const token_value v = escape ? token_value{kEscapeBase, 0} : Tokens::value(token);
     const std::uint32_t bits = escape ? 0 : v.bits + extra_bits;
     for (std::uint32_t i = 0; i < frequencies[token]; ++i)
       entries[slot++] = (frequencies[token] - 1u) | i << kOffsetShift | bits << kBitsShift |
-                        v.base << kBaseShift | std::uint32_t{escape} << kEscapeShift;
+                        static_cast<std::uint32_t>(v.base) << kBaseShift;
   }
 }
 

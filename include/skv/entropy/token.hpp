@@ -6,40 +6,49 @@
 
 namespace skv {
 
-/// What a token stands for: the values base ... base + 2^bits - 1, told apart by raw bits.
+/// What a token stands for: the values base ^ raw, raw being `bits` raw bits.
 struct token_value {
-  std::uint32_t base;
+  std::int32_t base;
   std::uint32_t bits;
 };
 
-/// Tokens of residuals: a hybrid-uint code of zigzag integers. Values below 16 have a token each;
-/// above, every half octave has one. From 128 on there is only the escape.
+/// Tokens of residuals: a hybrid-uint code of magnitudes, the sign in the lowest bit. Residuals are
+/// 0, 1, 2, ... and, negative, -1 - 0, -1 - 1, ...; magnitudes below 8 have tokens of their own;
+/// above, every half octave has two. From 64 on there is only the escape.
 ///
-///   z = 5 -> token 5;   z = 27 = 24 + 3 -> token 17, 3 raw bits 011;   z = 128 -> escape
+///   d = 5 -> token 10;   d = -1 -> token 1;   d = -14 = -1 - (12 + 1) -> token 19, raw bits 01
 struct residual_tokens {
-  static constexpr std::uint32_t kDirect = 16;
-  static constexpr std::uint32_t kLimit = 128;
-  static constexpr std::uint32_t kEscape = 22;
+  static constexpr std::uint32_t kDirect = 8;
+  static constexpr std::uint32_t kLimit = 64;
+  static constexpr std::uint32_t kEscape = 28;
   static constexpr std::uint32_t kCount = kEscape + 1;
 
   static constexpr token_value value(std::uint32_t token) {
-    if (token < kDirect) return {token, 0};
-    const std::uint32_t bits = (token - kDirect) / 2 + 3;
-    return {(2 + token % 2) << bits, bits};
+    const std::uint32_t half_octave = token / 2;
+    token_value v{static_cast<std::int32_t>(half_octave), 0};
+    if (half_octave >= kDirect) {
+      v.bits = (half_octave - kDirect) / 2 + 2;
+      v.base = static_cast<std::int32_t>((2 + half_octave % 2) << v.bits);
+    }
+    if (token % 2 != 0) v.base = ~v.base;
+    return v;
   }
 
-  template <class Lanes, class U32 = typename Lanes::u32>
+  template <class Lanes>
   struct split {
-    U32 token;
-    U32 bits;  ///< number of raw bits
+    typename Lanes::u32 token;
+    typename Lanes::u32 bits;  ///< number of raw bits
+    typename Lanes::u32 raw;
   };
 
-  /// The token of `z` and its number of raw bits, which are the low bits of z; z < kLimit.
+  /// Splits the residual of a magnitude below kLimit and a sign (0 or 1).
   template <class Lanes, class U32 = typename Lanes::u32>
-  static SKV_INLINE split<Lanes> of(U32 z) {
-    const auto direct = z < U32(kDirect);
-    const U32 bits = Lanes::select(direct, U32(0), Lanes::floor_log2(z) - 1);
-    return {(z >> bits) + Lanes::select(direct, U32(0), bits + bits + (kDirect / 2)), bits};
+  static SKV_INLINE split<Lanes> of(U32 magnitude, U32 sign) {
+    const auto above = magnitude >= U32(kDirect);
+    const U32 bits = Lanes::zero_unless(above, Lanes::floor_log2(magnitude) - 1);
+    const U32 half_octave =
+        (magnitude >> bits) + Lanes::zero_unless(above, bits + bits + 2);
+    return {half_octave + half_octave + sign, bits, magnitude & ((U32(1) << bits) - 1)};
   }
 };
 
@@ -50,20 +59,12 @@ struct exponent_tokens {
   static constexpr std::uint32_t kEscape = 31;
   static constexpr std::uint32_t kCount = kEscape + 1;
 
-  static constexpr token_value value(std::uint32_t token) { return {token, 0}; }
+  static constexpr token_value value(std::uint32_t token) {
+    return {static_cast<std::int32_t>(token), 0};
+  }
 };
 
 /// No alphabet has more tokens.
 inline constexpr std::uint32_t kMaxTokens = 32;
-
-/// Signed integers of small magnitude as small unsigned ones: 0, -1, 1, -2, ... -> 0, 1, 2, 3, ...
-template <class U32>
-SKV_INLINE U32 zigzag(U32 d) {
-  return (d << 1) ^ (U32(0) - (d >> 31));
-}
-template <class U32>
-SKV_INLINE U32 unzigzag(U32 z) {
-  return (z >> 1) ^ (U32(0) - (z & 1));
-}
 
 }  // namespace skv

@@ -30,16 +30,22 @@ struct word_writer {
   SKV_HOST_DEVICE std::size_t room() const { return static_cast<std::size_t>(next - begin) / 2; }
 };
 
+/// The lanes are worked on in parts: a warp is one part, CPU vectors hold a quarter or half of the
+/// lanes each. What belongs to a step is done part by part, in ascending order.
+///
 /// A type `L` of lanes has
-/// 1. `L::u32`, one 32-bit integer per lane, with the wrapping operators + - * & | ^ << >> (shift
-///    counts below 32), comparisons == != >= <= > <, and conversion from one integer for all lanes;
-///    `L::mask`, one truth value per lane, with ! & |;
-/// 2. arithmetic: `min`, `max`, `select(mask, a, b)`, `floor_log2` (of values below 2^24; 0 for 0),
-///    `multiply_high` (upper half of the product), `index()` (0 ... 31), `any(mask)`, `sum` (of
-///    all lanes, wrapping);
-/// 3. memory: `load(row, count)` and `store(row, count, values)`: lane i has the i-th pattern of a
-///    row, lanes from `count` on are 0, respectively not written;
-/// 4. `lookup(table, index)`: a gather of 32-bit entries;
+/// 1. `L::kParts`, and `L::kWidth` = kLanes / kParts, the lanes of a part;
+/// 2. `L::u32`, one 32-bit integer per lane of a part, with the wrapping operators + - * & | ^ << >>
+///    (shift counts below 32), comparisons == !=, and >= <= > < of values below 2^31, and conversion
+///    from one integer for all lanes; `L::mask`, one truth value per lane, with ! & |;
+/// 3. arithmetic: `min`, `max`, `select(mask, a, b)`, `zero_unless(mask, a)`, `signed_shift(a, n)`
+///    (to the right, by one count for all lanes), `floor_log2` (of 1 ... 2^24 - 1; for 0 something
+///    from 2^31 on), `multiply_high` (upper half of the product), `index(part)` (the numbers of the
+///    lanes, 0 ... 31), `any(mask)` and `sum` (wrapping) over a part;
+/// 4. memory: `load<Pattern>(row, part, count)` and `store<Pattern>(row, part, count, values)`: lane
+///    i has the i-th pattern of a row; lanes from `count` on are 0, respectively not written; and
+///    `lookup(table, index)`, a gather of 32-bit entries; `lookup_pair(table, index, a, b)`, the
+///    entries at an even index and after it;
 /// 5. `take(mask, reader)`: marked lanes read consecutive words in lane order, the others get 0;
 ///    past the end words are 0 and `overrun` is set;
 /// 6. `put(mask, writer, x)`: marked lanes write the low 16 bits of x such that `take` reads them
@@ -48,9 +54,10 @@ struct word_writer {
 template <class L>
 concept lanes = requires(typename L::u32 a, typename L::mask m, const std::uint32_t* table,
                          std::byte* row, word_reader& reader, word_writer& writer) {
-  { L::select(m, L::multiply_high(a, L::floor_log2(a)), L::index()) } -> std::same_as<decltype(a)>;
-  { L::any(m) } -> std::convertible_to<bool>;
-  { L::template load<std::uint16_t>(row, 0u) } -> std::same_as<decltype(a)>;
+  requires L::kParts * L::kWidth == kLanes;
+  { L::zero_unless(m, a) } -> std::same_as<decltype(a)>;
+  { L::select(m, L::multiply_high(a, L::floor_log2(a)), L::index(0)) } -> std::same_as<decltype(a)>;
+  { L::template load<std::uint16_t>(row, 0u, 0u) } -> std::same_as<decltype(a)>;
   { L::lookup(table, a) } -> std::same_as<decltype(a)>;
   { L::take(m, reader) } -> std::same_as<decltype(a)>;
   L::put(m, writer, a);

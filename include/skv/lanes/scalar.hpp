@@ -9,6 +9,8 @@
 namespace skv {
 
 struct scalar_lanes {
+  static constexpr std::uint32_t kParts = 1, kWidth = kLanes;
+
   struct mask {
     std::array<bool, kLanes> lane{};
   };
@@ -31,7 +33,7 @@ struct scalar_lanes {
     return r;
   }
 
-  static u32 index() {
+  static u32 index(std::uint32_t /*part*/) {
     return each([](std::uint32_t i) { return i; });
   }
   static u32 min(u32 a, u32 b) {
@@ -43,9 +45,15 @@ struct scalar_lanes {
   static u32 select(mask m, u32 a, u32 b) {
     return each([&](std::uint32_t i) { return m.lane[i] ? a.lane[i] : b.lane[i]; });
   }
+  static u32 signed_shift(u32 a, int count) {
+    return each([&](std::uint32_t i) {
+      return static_cast<std::uint32_t>(static_cast<std::int32_t>(a.lane[i]) >> count);
+    });
+  }
+  static u32 zero_unless(mask m, u32 a) { return select(m, a, u32(0)); }
   static u32 floor_log2(u32 a) {
     return each([&](std::uint32_t i) {
-      std::uint32_t log = 0;
+      std::uint32_t log = a.lane[i] == 0 ? ~0u : 0;
       for (std::uint32_t v = a.lane[i]; v > 1; v >>= 1) ++log;
       return log;
     });
@@ -67,7 +75,7 @@ struct scalar_lanes {
   }
 
   template <class Pattern>
-  static u32 load(const std::byte* row, std::uint32_t count) {
+  static u32 load(const std::byte* row, std::uint32_t /*part*/, std::uint32_t count) {
     return each([&](std::uint32_t i) -> std::uint32_t {
       Pattern p = 0;
       if (i < count) std::memcpy(&p, row + i * sizeof p, sizeof p);
@@ -75,7 +83,7 @@ struct scalar_lanes {
     });
   }
   template <class Pattern>
-  static void store(std::byte* row, std::uint32_t count, u32 a) {
+  static void store(std::byte* row, std::uint32_t /*part*/, std::uint32_t count, u32 a) {
     for (std::uint32_t i = 0; i < kLanes && i < count; ++i) {
       const auto p = static_cast<Pattern>(a.lane[i]);
       std::memcpy(row + i * sizeof p, &p, sizeof p);
@@ -83,6 +91,10 @@ struct scalar_lanes {
   }
   static u32 lookup(const std::uint32_t* table, u32 at) {
     return each([&](std::uint32_t i) { return table[at.lane[i]]; });
+  }
+  static void lookup_pair(const std::uint32_t* table, u32 at, u32& a, u32& b) {
+    a = lookup(table, at);
+    b = lookup(table + 1, at);
   }
   static u32 take(mask m, word_reader& in) {
     return each([&](std::uint32_t i) -> std::uint32_t {

@@ -28,11 +28,15 @@ SKV_INLINE stepped<U32> to_steps(U32 u, U32 floor) {
   return {(significand >> Lanes::min(k - e, U32(M + 1))) + ((k - floor) << M), k};
 }
 
+// Where floors are known to be at least `MinFloor`, cases near the smallest exponents fall away.
+
 /// How many bits of the pattern `to_steps` dropped, for q >= 1.
-template <number_format Format, class Lanes, class U32 = typename Lanes::u32>
+template <number_format Format, class Lanes, std::uint32_t MinFloor = 1,
+          class U32 = typename Lanes::u32>
 SKV_INLINE U32 dropped_bits(U32 q, U32 floor) {
   constexpr std::uint32_t M = Format.mantissa_bits;
-  return Lanes::min(U32(M) - Lanes::min(Lanes::floor_log2(q), U32(M)), floor - 1);
+  const U32 n = U32(M) - Lanes::min(Lanes::floor_log2(q), U32(M));
+  return MinFloor > M ? n : Lanes::min(n, floor - 1);
 }
 
 /// The inverse of `to_steps` for q >= 1: `raw` are the n = dropped_bits(q, floor) bits.
@@ -54,48 +58,57 @@ SKV_INLINE U32 max_steps(U32 floor) {
 /// Binades of the zero bin that have a code; deeper magnitudes are escapes.
 inline constexpr std::uint32_t kZeroBinDepth = 6;
 
-template <class U32, class Mask>
+template <class Lanes>
 struct zero_bin_code {
-  U32 bits;   ///< the code, lowest bit first
-  U32 width;  ///< at most 16
-  Mask deep;  ///< there is none: escape
+  typename Lanes::u32 bits;   ///< the code, lowest bit first
+  typename Lanes::u32 width;  ///< at most 16
+  typename Lanes::mask deep;  ///< there is none: escape
 };
 
 /// The code of magnitude `u` within the zero bin of `floor`.
-template <number_format Format, class Lanes, class U32 = typename Lanes::u32>
-SKV_INLINE zero_bin_code<U32, typename Lanes::mask> zero_bin_encode(U32 u, U32 floor) {
+template <number_format Format, class Lanes, std::uint32_t MinFloor = 1,
+          class U32 = typename Lanes::u32>
+SKV_INLINE zero_bin_code<Lanes> zero_bin_encode(U32 u, U32 floor) {
   constexpr std::uint32_t M = Format.mantissa_bits;
-  const auto linear = floor <= U32(M + 1);
   const U32 top = Lanes::max(floor, U32(M + 1)) - (M + 1);  // exponent field of the upper binade
   const U32 depth = top - Lanes::min(u >> M, top);
   const U32 unary = Lanes::min(depth, U32(kZeroBinDepth - 1)) + 1;
   const U32 mantissa = u & ((1u << M) - 1);
-  return {Lanes::select(linear, u, (U32(1) << (unary - 1)) | (mantissa << unary)),
-          Lanes::select(linear, floor - 1, unary + M), (!linear) & (depth >= U32(kZeroBinDepth))};
+  zero_bin_code<Lanes> code{(U32(1) << (unary - 1)) | (mantissa << unary), unary + M,
+                            depth >= U32(kZeroBinDepth)};
+  if constexpr (MinFloor <= M + 1) {
+    const auto linear = floor <= U32(M + 1);
+    code.bits = Lanes::select(linear, u, code.bits);
+    code.width = Lanes::select(linear, floor - 1, code.width);
+    code.deep = code.deep & !linear;
+  }
+  return code;
 }
 
-template <class U32, class Mask>
+template <class U32>
 struct zero_bin_value {
   U32 magnitude;
-  U32 width;    ///< bits that the code took
-  Mask corrupt;  ///< no encoder writes this code
+  U32 width;  ///< bits that the code took
 };
 
-/// Reads a zero-bin code from the low 16 bits of `word`.
-template <number_format Format, class Lanes, class U32 = typename Lanes::u32>
-SKV_INLINE zero_bin_value<U32, typename Lanes::mask> zero_bin_decode(U32 word, U32 floor) {
+/// Reads a zero-bin code from the low 16 bits of `word`. Words that no encoder writes give some
+/// magnitude of the bin.
+template <number_format Format, class Lanes, std::uint32_t MinFloor = 1,
+          class U32 = typename Lanes::u32>
+SKV_INLINE zero_bin_value<U32> zero_bin_decode(U32 word, U32 floor) {
   constexpr std::uint32_t M = Format.mantissa_bits;
-  const auto linear = floor <= U32(M + 1);
   const U32 top = Lanes::max(floor, U32(M + 1)) - (M + 1);
-  const U32 guarded = (word & ((1u << kZeroBinDepth) - 1)) | (1u << kZeroBinDepth);
+  const U32 guarded = (word & ((1u << kZeroBinDepth) - 1)) | (1u << (kZeroBinDepth - 1));
   const U32 depth = Lanes::floor_log2(guarded & (U32(0) - guarded));
-  const U32 unary = Lanes::min(depth, U32(kZeroBinDepth - 1)) + 1;
-  const U32 plain = Lanes::min(floor - 1, U32(M));
-  const U32 mantissa = (word >> unary) & ((1u << M) - 1);
-  const U32 exponent = top - Lanes::min(depth, top);
-  return {Lanes::select(linear, word & ((U32(1) << plain) - 1), (exponent << M) | mantissa),
-          Lanes::select(linear, plain, unary + M),
-          (!linear) & ((depth >= U32(kZeroBinDepth)) | (depth > top))};
+  const U32 mantissa = (word >> (depth + 1)) & ((1u << M) - 1);
+  zero_bin_value<U32> value{((top - Lanes::min(depth, top)) << M) | mantissa, depth + (M + 1)};
+  if constexpr (MinFloor <= M + 1) {
+    const auto linear = floor <= U32(M + 1);
+    const U32 plain = Lanes::min(floor - 1, U32(M));
+    value.magnitude = Lanes::select(linear, word & ((U32(1) << plain) - 1), value.magnitude);
+    value.width = Lanes::select(linear, plain, value.width);
+  }
+  return value;
 }
 
 }  // namespace skv

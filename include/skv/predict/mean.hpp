@@ -19,7 +19,8 @@ enum class mean_source : std::uint8_t {
 struct no_mean {
   static constexpr bool kOutside = false;
   template <class Lanes>
-  SKV_INLINE typename Lanes::u32 load(std::uint32_t, std::uint32_t, std::uint32_t) const {
+  SKV_INLINE typename Lanes::u32 load(std::uint32_t, std::uint32_t, std::uint32_t,
+                                      std::uint32_t) const {
     return typename Lanes::u32(0);
   }
 };
@@ -33,9 +34,9 @@ struct previous_token_mean {
 
   template <class Lanes>
   SKV_INLINE typename Lanes::u32 load(std::uint32_t token, std::uint32_t first,
-                                      std::uint32_t count) const {
+                                      std::uint32_t part, std::uint32_t count) const {
     if (token == 0) return typename Lanes::u32(0);
-    return Lanes::template load<pattern_of<Format>>(rows.at(token - 1, first), count);
+    return Lanes::template load<pattern_of<Format>>(rows.at(token - 1, first), part, count);
   }
 };
 
@@ -47,8 +48,8 @@ struct given_mean {
 
   template <class Lanes>
   SKV_INLINE typename Lanes::u32 load(std::uint32_t token, std::uint32_t first,
-                                      std::uint32_t count) const {
-    return Lanes::template load<pattern_of<Format>>(rows.at(token, first), count);
+                                      std::uint32_t part, std::uint32_t count) const {
+    return Lanes::template load<pattern_of<Format>>(rows.at(token, first), part, count);
   }
 };
 

@@ -27,16 +27,26 @@ inline scale_code to_scale_code(double sigma) {
   return !(code > 0) ? scale_code{0} : code > 255 ? scale_code{255} : static_cast<scale_code>(code);
 }
 
+// log2 of the step is (code >> 2) - origin - shift; log2 of an ulp is field - bias - mantissa bits.
+template <number_format Format>
+inline constexpr std::int32_t kFloorOffset =
+    static_cast<std::int32_t>(Format.bias() + Format.mantissa_bits) -
+    static_cast<std::int32_t>(kScaleOrigin + kStepShift);
+/// The smallest floor_exponent of a format.
+template <number_format Format>
+inline constexpr std::uint32_t kMinFloor = kFloorOffset<Format> < 1 ? 1 : kFloorOffset<Format>;
+
 /// The exponent field whose ulp is the step, clamped to the format.
 template <number_format Format, class Lanes, class U32 = typename Lanes::u32>
 SKV_INLINE U32 floor_exponent(U32 code) {
-  // log2 of the step is (code >> 2) - origin - shift; log2 of the ulp is field - bias - mantissa.
-  constexpr std::uint32_t offset =
-      Format.bias() + Format.mantissa_bits - kScaleOrigin - kStepShift;  // wraps: see below
-  constexpr bool negative = offset >> 31;
-  const U32 octave = code >> 2;
-  const U32 field = negative ? Lanes::max(octave, U32(1 - offset)) + offset : octave + offset;
-  return Lanes::min(field, U32(Format.max_exponent()));
+  constexpr std::int32_t offset = kFloorOffset<Format>;
+  U32 octave = code >> 2;
+  if constexpr (offset < 1) octave = Lanes::max(octave, U32(static_cast<std::uint32_t>(1 - offset)));
+  const U32 field = octave + static_cast<std::uint32_t>(offset);
+  if constexpr (63 + offset <= static_cast<std::int32_t>(Format.max_exponent()))
+    return field;
+  else
+    return Lanes::min(field, U32(Format.max_exponent()));
 }
 
 /// The context, 0 ... kScaleContexts - 1; `exponent` is the field of max(step, ulp of prediction).

@@ -39,38 +39,74 @@ struct exponent_coding {
 
   template <class Lanes, class U32 = typename Lanes::u32>
   static SKV_INLINE push_plan<Lanes> plan(U32 code, U32 /*mean*/, U32 number) {
-    constexpr std::uint32_t M = Target.mantissa_bits;
-    const U32 field = (number & Target.magnitude_mask()) >> M;
-    const U32 token = field - (code >> 2) + kTokenOffset;
-    const U32 raw = raw_bits<Lanes>(number) >> (kPlane ? 8 : 0);
+    const U32 token = field<Lanes>(number) - (code >> 2) + kTokenOffset;
     push_plan<Lanes> p;
     p.context = code & (kScaleLevels - 1);
     p.token = Lanes::min(token, U32(exponent_tokens::kEscape));
-    p.bits = raw;
+    p.bits = raw_bits<Lanes>(number) >> (kPlane ? 8 : 0);
     p.width = U32(kExtraBits);
-    p.second_bits = p.second_width = U32(0);
-    p.escape_bits = field | (raw << Target.exponent_bits);
+    p.second = p.token == U32(exponent_tokens::kEscape);
     return p;
   }
 
+  /// As in residual_coding; all second pushes are escapes.
   template <class Lanes, class U32 = typename Lanes::u32, class Mask = typename Lanes::mask>
-  static SKV_INLINE U32 pop(rans_decoder<Lanes>& coder, U32 code, U32 /*mean*/, U32 plane,
-                            Mask active, Mask& corrupt) {
+  static SKV_INLINE void plan_second(push_plan<Lanes>& p, U32 number, Mask /*unknown*/) {
+    p.second_bits = Lanes::zero_unless(
+        p.second, field<Lanes>(number) | (p.bits << Target.exponent_bits));
+    p.second_width = Lanes::zero_unless(p.second, U32(kEscapeWidth));
+    p.token = Lanes::select(p.second, U32(exponent_tokens::kEscape), p.token);
+    p.bits = Lanes::zero_unless(!p.second, p.bits);
+    p.width = Lanes::zero_unless(!p.second, p.width);
+  }
+
+  template <class Lanes>
+  struct grid {
+    typename Lanes::u32 code, plane;
+  };
+  template <class Lanes, class U32 = typename Lanes::u32>
+  static SKV_INLINE grid<Lanes> make_grid(U32 code, U32 /*mean*/, U32 plane) {
+    return {code, plane};
+  }
+
+  template <class Lanes>
+  struct pending {
+    typename Lanes::mask second;  ///< escapes
+    typename Lanes::u32 plane;
+  };
+
+  template <class Lanes, class U32 = typename Lanes::u32, class Mask = typename Lanes::mask>
+  static SKV_INLINE U32 pop(rans_decoder<Lanes>& coder, U32& state, const grid<Lanes>& g,
+                            Mask active, pending<Lanes>& p) {
     using namespace decode_entry;
+    const U32 entry = coder.token(state, g.code & (kScaleLevels - 1));
+    const U32 token = entry >> kBaseShift;
+    const U32 raw = coder.bits(state, (entry >> kBitsShift) & kBitsMask);
+    p.second = (token == U32(kEscapeBase)) & active;
+    p.plane = g.plane;
+    coder.refill(state, active);
+    return assemble<Lanes>(token + (g.code >> 2) - kTokenOffset, raw, g.plane);
+  }
+
+  template <class Lanes, class U32 = typename Lanes::u32>
+  static SKV_INLINE U32 pop_second(rans_decoder<Lanes>& coder, U32& state,
+                                   const pending<Lanes>& p, U32 number) {
+    const U32 bits = coder.bits(state, Lanes::zero_unless(p.second, U32(kEscapeWidth)));
+    coder.refill(state, p.second);
+    return Lanes::select(p.second,
+                         assemble<Lanes>(bits & Target.max_exponent(),
+                                         bits >> Target.exponent_bits, p.plane),
+                         number);
+  }
+
+ private:
+  template <class Lanes, class U32 = typename Lanes::u32>
+  static SKV_INLINE U32 field(U32 number) {
+    return (number & Target.magnitude_mask()) >> Target.mantissa_bits;
+  }
+  template <class Lanes, class U32 = typename Lanes::u32>
+  static SKV_INLINE U32 assemble(U32 field, U32 raw, U32 plane) {
     constexpr std::uint32_t M = Target.mantissa_bits;
-    const U32 entry = coder.token(code & (kScaleLevels - 1));
-    const auto escape = ((entry >> kEscapeShift) != U32(0)) & active;
-    const U32 token = (entry >> kBaseShift) & kBaseMask;
-    U32 field = token + (code >> 2) - kTokenOffset;
-    U32 raw = coder.bits((entry >> kBitsShift) & kBitsMask);
-    coder.refill(active);
-    if (Lanes::any(escape)) {
-      const U32 bits = coder.bits(Lanes::select(escape, U32(kEscapeWidth), U32(0)));
-      field = Lanes::select(escape, bits & Target.max_exponent(), field);
-      raw = Lanes::select(escape, bits >> Target.exponent_bits, raw);
-      coder.refill(escape);
-    }
-    corrupt = corrupt | (active & (field > U32(Target.max_exponent())));
     if constexpr (kPlane) raw = (raw << 8) | plane;
     return ((field & Target.max_exponent()) << M) | (raw & ((1u << M) - 1)) |
            ((raw >> M) << Target.magnitude_bits());

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <skv/base/view.hpp>
 #include <skv/lanes/lanes.hpp>
-#include <skv/tile/block_image.hpp>
 
 namespace skv {
 
@@ -13,6 +12,7 @@ namespace skv {
 // P = 5 mod 8 has the largest order there is, so that no two flips of one bit, closer than 2^13
 // steps in a lane, cancel. Lanes are scrambled, with their number, before they are summed.
 inline constexpr std::uint32_t kHashBase = 0x9E3779B5;
+static_assert(kHashBase % 8 == 5);
 
 /// MurmurHash3's finaliser (A. Appleby, public domain): every input bit reaches every output bit.
 template <class U32>
@@ -27,30 +27,39 @@ SKV_INLINE U32 avalanche(U32 h) {
 template <class Lanes>
 struct tile_hash {
   using u32 = typename Lanes::u32;
-  u32 lane = u32(0);
+  u32 lane[Lanes::kParts];
 
-  /// The next step of numbers, in ascending order.
-  SKV_INLINE void append(u32 numbers) { lane = lane * kHashBase + numbers; }
-  /// The step before, in descending order; `power` is kHashBase^(steps already added).
-  SKV_INLINE void prepend(u32 numbers, std::uint32_t power) { lane = lane + numbers * power; }
+  SKV_INLINE tile_hash() {
+    for (u32& l : lane) l = u32(0);
+  }
+  /// A part of the next step of numbers, in ascending order.
+  SKV_INLINE void append(std::uint32_t part, u32 numbers) {
+    lane[part] = lane[part] * kHashBase + numbers;
+  }
+  /// A part of the step before, in descending order; `power` is kHashBase^(steps already added).
+  SKV_INLINE void prepend(std::uint32_t part, u32 numbers, std::uint32_t power) {
+    lane[part] = lane[part] + numbers * power;
+  }
 
-  SKV_INLINE std::uint32_t finish(std::uint32_t tokens, std::uint32_t width) const {
-    const std::uint32_t lanes_sum = Lanes::sum(avalanche(lane ^ ((Lanes::index() + 1) * 0x9E3779B9u)));
-    return avalanche(lanes_sum + tokens * 0x27D4EB2Fu + width * 0x165667B1u);
+  SKV_INLINE std::uint32_t finish(tile_shape shape) const {
+    std::uint32_t sum = 0;
+    for (std::uint32_t part = 0; part < Lanes::kParts; ++part)
+      sum += Lanes::sum(avalanche(lane[part] ^ ((Lanes::index(part) + 1) * 0x9E3779B9u)));
+    return avalanche(sum + shape.tokens * 0x27D4EB2Fu + shape.width * 0x165667B1u);
   }
 };
-static_assert(kHashBase % 8 == 5);
 
 /// The hash of numbers that are not coded: rows of patterns of type `Pattern`.
 template <class Lanes, class Pattern>
-SKV_INLINE std::uint32_t hash_tile(tile_shape shape, row_view<const Pattern> numbers) {
+std::uint32_t hash_tile(tile_shape shape, row_view<const Pattern> numbers) {
   tile_hash<Lanes> hash;
   for (std::uint32_t token = 0; token < shape.tokens; ++token)
     for (std::uint32_t first = 0; first < shape.width; first += kLanes) {
       const std::uint32_t count = shape.width - first < kLanes ? shape.width - first : kLanes;
-      hash.append(Lanes::template load<Pattern>(numbers.at(token, first), count));
+      for (std::uint32_t part = 0; part < Lanes::kParts; ++part)
+        hash.append(part, Lanes::template load<Pattern>(numbers.at(token, first), part, count));
     }
-  return hash.finish(shape.tokens, shape.width);
+  return hash.finish(shape);
 }
 
 }  // namespace skv

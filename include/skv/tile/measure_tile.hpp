@@ -24,23 +24,25 @@ void measure_tile(tile_shape shape, row_view<const pattern_of<Coding::kTarget>> 
   for (std::uint32_t token = 0; token < shape.tokens; ++token) {
     for (std::uint32_t first = 0; first < shape.width; first += kLanes) {
       const std::uint32_t count = shape.width - first < kLanes ? shape.width - first : kLanes;
-      const u32 number = Lanes::template load<number_type>(numbers.at(token, first), count);
-      const u32 mu = mean.template load<Lanes>(token, first, count);
-      const u32 code = Lanes::template load<scale_code>(codes + first, count);
-      const push_plan<Lanes> p = Coding::template plan<Lanes>(code, mu, number);
-
-      const u32 row = (p.context << 5) + p.token;
-      const u32 escapes_width =
-          Lanes::select(p.token == u32(Coding::tokens::kEscape), u32(Coding::kEscapeWidth),
-                        p.width + p.second_width);
       std::uint32_t rows[kLanes], costs[kLanes];
-      Lanes::template store<std::uint32_t>(reinterpret_cast<std::byte*>(rows), kLanes, row);
-      if (channel_costs != nullptr) {
-        const u32 cost = Lanes::lookup(token_costs, row) + escapes_width * kCostOfBit;
-        Lanes::template store<std::uint32_t>(reinterpret_cast<std::byte*>(costs), kLanes, cost);
-        for (std::uint32_t i = 0; i < count; ++i) channel_costs[first + i] += costs[i];
+      for (std::uint32_t part = 0; part < Lanes::kParts; ++part) {
+        const u32 number =
+            Lanes::template load<number_type>(numbers.at(token, first), part, count);
+        const u32 mu = mean.template load<Lanes>(token, first, part, count);
+        const u32 code = Lanes::template load<scale_code>(codes + first, part, count);
+        auto p = Coding::template plan<Lanes>(code, mu, number);
+        Coding::template plan_second<Lanes>(p, number, number != number);
+        const u32 row = (p.context << 5) + p.token;
+        const u32 cost =
+            Lanes::lookup(token_costs, row) + (p.width + p.second_width) * kCostOfBit;
+        Lanes::template store<std::uint32_t>(reinterpret_cast<std::byte*>(rows), part, kLanes, row);
+        Lanes::template store<std::uint32_t>(reinterpret_cast<std::byte*>(costs), part, kLanes,
+                                             cost);
       }
-      for (std::uint32_t i = 0; i < count; ++i) ++counts[rows[i]];
+      for (std::uint32_t i = 0; i < count; ++i) {
+        ++counts[rows[i]];
+        if (channel_costs != nullptr) channel_costs[first + i] += costs[i];
+      }
     }
   }
 }

@@ -9,14 +9,14 @@
 namespace skv {
 
 /// What encoding a step of numbers pushes: raw bits, then a token with at most kBitsWithToken raw
-/// bits. The first part comes out of the decoder first.
+/// bits. The token comes out of the decoder first.
 template <class Lanes>
 struct push_plan {
   using u32 = typename Lanes::u32;
   u32 context, token;
-  u32 bits, width;              ///< with the token
-  u32 second_bits, second_width;  ///< in a step of their own, at most 16; mostly none
-  u32 escape_bits;              ///< what follows the escape, Coding::kEscapeWidth bits
+  u32 bits, width;                ///< with the token
+  u32 second_bits, second_width;  ///< in a push of their own, at most 16; mostly none
+  typename Lanes::mask second;    ///< lanes that have one, which plan_second then fills in
 };
 
 /// Codes numbers of format `Target` against means of format `Mean`: the same format, or a finer
@@ -39,22 +39,26 @@ struct residual_coding {
   static constexpr bool kPlane = false;           ///< is there a plane of raw bytes?
   static constexpr std::uint32_t kEscapeWidth = Target.bits();
 
+  /// What decoding a number starts from; independent of the coder's state.
   template <class Lanes>
   struct grid {
     using u32 = typename Lanes::u32;
     u32 floor;     ///< exponent field of the step
     u32 mean;      ///< the prediction in steps
-    u32 negative;  ///< all ones where the prediction is negative
+    u32 sign;      ///< the prediction's sign, where the target has its own
     u32 flip;      ///< all ones where the prediction lies below its step
     u32 context;
   };
 
+  static constexpr std::uint32_t kFloor = kMinFloor<Target>;
+  static constexpr std::uint32_t kSignBit = 1u << Target.magnitude_bits();
+
   /// The grid that scale code and mean (a pattern) span.
   template <class Lanes, class U32 = typename Lanes::u32>
-  static SKV_INLINE grid<Lanes> make_grid(U32 code, U32 mean) {
+  static SKV_INLINE grid<Lanes> make_grid(U32 code, U32 mean, U32 /*plane*/ = U32(0)) {
     grid<Lanes> g;
     g.floor = floor_exponent<Target, Lanes>(code);
-    g.negative = U32(0) - (mean >> Mean.magnitude_bits());
+    g.sign = (mean >> (Mean.bits() - Target.bits())) & kSignBit;
     const U32 magnitude = mean & Mean.magnitude_mask();
     if constexpr (kFiner == 0) {
       const auto [steps, exponent] = to_steps<Target, Lanes>(magnitude, g.floor);
@@ -71,89 +75,123 @@ struct residual_coding {
           Lanes::select(truncates, Lanes::max(fine, U32(half)) - half, fine);
       g.mean = Lanes::min((centred + half) >> kFiner, max_steps<Target, Lanes>(g.floor));
       const U32 left = centred - (g.mean << kFiner);
-      g.flip = U32(0) - (left >> 31);
+      g.flip = Lanes::signed_shift(left, 31);
       const U32 distance = (left ^ g.flip) - g.flip;
       const U32 position = Lanes::min(distance >> (kFiner - 3), U32(kPositions - 1));
-      const U32 octave = Lanes::max(Lanes::floor_log2(g.mean), U32(Target.mantissa_bits)) -
-                         Target.mantissa_bits;
+      const U32 octave =
+          Lanes::max(Lanes::floor_log2(g.mean | 1), U32(Target.mantissa_bits)) -
+          Target.mantissa_bits;
       g.context =
           ((scale_context<Target, Lanes>(code, g.floor + octave) >> 1) << 2) + position;
     }
     return g;
   }
 
+  /// A plan, and what plan_second needs to know of it.
+  template <class Lanes>
+  struct residual_plan : push_plan<Lanes> {
+    typename Lanes::u32 floor, steps, dropped, distance;
+  };
+
   template <class Lanes, class U32 = typename Lanes::u32>
-  static SKV_INLINE push_plan<Lanes> plan(U32 code, U32 mean, U32 number) {
+  static SKV_INLINE residual_plan<Lanes> plan(U32 code, U32 mean, U32 number) {
     const grid<Lanes> g = make_grid<Lanes>(code, mean);
     const U32 magnitude = number & Target.magnitude_mask();
     const U32 steps = to_steps<Target, Lanes>(magnitude, g.floor).steps;
-    const U32 opposite = (U32(0) - (number >> Target.magnitude_bits())) ^ g.negative;
-    const U32 difference = (steps ^ opposite) - g.mean;
-    const U32 z = zigzag((difference ^ g.flip) - g.flip);
+    const U32 opposite =
+        U32(0) - (((number & kSignBit) ^ g.sign) >> Target.magnitude_bits());
+    const U32 difference = (((steps ^ opposite) - g.mean) ^ g.flip) - g.flip;
+    const U32 negative = Lanes::signed_shift(difference, 31);
+    const U32 distance = difference ^ negative;
 
-    const U32 dropped = dropped_bits<Target, Lanes>(steps, g.floor);
-    const auto in_zero_bin = steps == U32(0);
-    const auto zero = zero_bin_encode<Target, Lanes>(magnitude, g.floor);
-    const auto escapes = (z >= U32(residual_tokens::kLimit)) | (in_zero_bin & zero.deep);
+    const auto t = residual_tokens::of<Lanes>(
+        Lanes::min(distance, U32(residual_tokens::kLimit - 1)), U32(0) - negative);
 
-    const auto t = residual_tokens::of<Lanes>(Lanes::min(z, U32(residual_tokens::kLimit - 1)));
-    const U32 below = magnitude & ((U32(1) << dropped) - 1);
-    const U32 bucket = z & ((U32(1) << t.bits) - 1);
-    const auto together = (!in_zero_bin) & (t.bits + dropped <= U32(kBitsWithToken));
-
-    push_plan<Lanes> p;
+    residual_plan<Lanes> p;
+    p.floor = g.floor;
+    p.steps = steps;
+    p.dropped = dropped_bits<Target, Lanes, kFloor>(steps, g.floor);
+    p.distance = distance;
     p.context = g.context;
-    p.token = Lanes::select(escapes, U32(residual_tokens::kEscape), t.token);
-    p.bits = bucket | Lanes::select(together, below << t.bits, U32(0));
-    p.width = t.bits + Lanes::select(together, dropped, U32(0));
-    p.second_bits =
-        Lanes::select(together, U32(0), Lanes::select(in_zero_bin, zero.bits, below));
-    p.second_width =
-        Lanes::select(together, U32(0), Lanes::select(in_zero_bin, zero.width, dropped));
-    p.escape_bits = number;
+    p.token = t.token;
+    p.bits = t.raw | ((magnitude & ((U32(1) << p.dropped) - 1)) << t.bits);
+    p.width = t.bits + p.dropped;
+    p.second = (steps == U32(0)) | (distance >= U32(residual_tokens::kLimit)) |
+               (p.width > U32(kBitsWithToken));
     return p;
   }
 
-  /// Pops the numbers of a step. `corrupt` collects nonzero values where no encoder wrote this.
+  /// Moves to a push of their own what does not fit with the token, in the lanes of p.second;
+  /// those in `unknown` (a token without frequency) and others that need it become escapes.
   template <class Lanes, class U32 = typename Lanes::u32, class Mask = typename Lanes::mask>
-  static SKV_INLINE U32 pop(rans_decoder<Lanes>& coder, U32 code, U32 mean, U32 /*plane*/,
-                            Mask active, Mask& corrupt) {
+  static SKV_INLINE void plan_second(residual_plan<Lanes>& p, U32 number, Mask unknown) {
+    const auto in_zero_bin = p.steps == U32(0);
+    const auto zero = zero_bin_encode<Target, Lanes, kFloor>(
+        number & Target.magnitude_mask(), p.floor);
+    const auto apart = in_zero_bin | (p.width > U32(kBitsWithToken));
+    const auto escapes = (p.distance >= U32(residual_tokens::kLimit)) |
+                         (in_zero_bin & zero.deep) | unknown;
+    const U32 token_width = p.width - p.dropped;
+    const U32 below = number & ((U32(1) << p.dropped) - 1);
+    const U32 apart_bits = Lanes::select(in_zero_bin, zero.bits, below);
+    const U32 apart_width = Lanes::select(in_zero_bin, zero.width, p.dropped);
+    p.second_bits =
+        Lanes::zero_unless(p.second, Lanes::select(escapes, number, apart_bits));
+    p.second_width =
+        Lanes::zero_unless(p.second, Lanes::select(escapes, U32(kEscapeWidth), apart_width));
+    p.token = Lanes::select(escapes, U32(residual_tokens::kEscape), p.token);
+    p.width = Lanes::select(apart, token_width, p.width);
+    p.width = Lanes::zero_unless(!escapes, p.width);
+    p.bits = p.bits & ((U32(1) << p.width) - 1);
+  }
+
+  /// What the second pop of a step needs to know of the first.
+  template <class Lanes>
+  struct pending {
+    using u32 = typename Lanes::u32;
+    typename Lanes::mask second;  ///< lanes that have one
+    typename Lanes::mask escape;
+    u32 floor, steps, dropped, sign;
+  };
+
+  /// Pops the numbers of a part of a step, but for those in p.second. Codes that no encoder writes
+  /// give some number; the tile's hash tells.
+  template <class Lanes, class U32 = typename Lanes::u32, class Mask = typename Lanes::mask>
+  static SKV_INLINE U32 pop(rans_decoder<Lanes>& coder, U32& state, const grid<Lanes>& g,
+                            Mask active, pending<Lanes>& p) {
     using namespace decode_entry;
-    const grid<Lanes> g = make_grid<Lanes>(code, mean);
-    const U32 entry = coder.token(g.context);
-    const auto escape = (entry >> kEscapeShift) != U32(0);
-    const U32 bucket_bits = (entry >> kBitsShift) & kBitsMask;
-    const U32 z = ((entry >> kBaseShift) & kBaseMask) + coder.bits(bucket_bits);
-    const U32 d = unzigzag(z);
-    const U32 value = ((d ^ g.flip) - g.flip) + g.mean;
-    const U32 opposite = U32(0) - (value >> 31);
-    const U32 largest = max_steps<Target, Lanes>(g.floor);
-    const U32 read_steps = value ^ opposite;
-    const U32 steps = Lanes::min(read_steps, largest);
-    corrupt = corrupt | (active & (!escape) & (read_steps > largest));
+    const U32 entry = coder.token(state, g.context);
+    const U32 token_bits = (entry >> kBitsShift) & kBitsMask;
+    const U32 base = Lanes::signed_shift(entry, kBaseShift);
+    const U32 difference = base ^ coder.bits(state, token_bits);
+    const U32 value = ((difference ^ g.flip) - g.flip) + g.mean;
+    const U32 opposite = Lanes::signed_shift(value, 31);
+    p.escape = base == U32(kEscapeBase);
+    p.floor = g.floor;
+    p.steps = value ^ opposite;
+    p.dropped = dropped_bits<Target, Lanes, kFloor>(p.steps, g.floor);
+    p.sign = (opposite & kSignBit) ^ g.sign;
+    p.second = ((p.steps == U32(0)) | p.escape |
+                (token_bits + p.dropped > U32(kBitsWithToken))) & active;
+    const U32 below = coder.bits(state, Lanes::zero_unless(!p.second, p.dropped));
+    coder.refill(state, active);
+    return from_steps<Target, Lanes>(p.steps, p.dropped, below, g.floor) | p.sign;
+  }
 
-    const U32 dropped = dropped_bits<Target, Lanes>(steps, g.floor);
-    const auto in_zero_bin = steps == U32(0);
-    const auto second =
-        (in_zero_bin | escape | (bucket_bits + dropped > U32(kBitsWithToken))) & active;
-    U32 below = coder.bits(Lanes::select(second, U32(0), dropped));
-    coder.refill(active);
-
-    U32 magnitude = from_steps<Target, Lanes>(steps, dropped, below, g.floor);
-    const U32 sign = (opposite ^ g.negative) & (1u << Target.magnitude_bits());
-    U32 number = magnitude | sign;
-    if (Lanes::any(second)) {
-      const auto zero = zero_bin_decode<Target, Lanes>(coder.state & 0xffff, g.floor);
-      corrupt = corrupt | (second & in_zero_bin & (!escape) & zero.corrupt);
-      const U32 width = Lanes::select(
-          escape, U32(kEscapeWidth), Lanes::select(in_zero_bin, zero.width, dropped));
-      const U32 raw = coder.bits(Lanes::select(second, width, U32(0)));
-      magnitude = Lanes::select(in_zero_bin, zero.magnitude,
-                                from_steps<Target, Lanes>(steps, dropped, raw, g.floor));
-      number = Lanes::select(second, Lanes::select(escape, raw, magnitude | sign), number);
-      coder.refill(second);
-    }
-    return number;
+  /// Pops the numbers of the lanes in p.second; the others keep `number`.
+  template <class Lanes, class U32 = typename Lanes::u32>
+  static SKV_INLINE U32 pop_second(rans_decoder<Lanes>& coder, U32& state,
+                                   const pending<Lanes>& p, U32 number) {
+    const auto in_zero_bin = p.steps == U32(0);
+    const auto zero = zero_bin_decode<Target, Lanes, kFloor>(state & 0xffff, p.floor);
+    const U32 width = Lanes::select(p.escape, U32(kEscapeWidth),
+                                    Lanes::select(in_zero_bin, zero.width, p.dropped));
+    const U32 raw = coder.bits(state, Lanes::zero_unless(p.second, width));
+    const U32 magnitude =
+        Lanes::select(in_zero_bin, zero.magnitude,
+                      from_steps<Target, Lanes>(p.steps, p.dropped, raw, p.floor));
+    coder.refill(state, p.second);
+    return Lanes::select(p.second, Lanes::select(p.escape, raw, magnitude | p.sign), number);
   }
 };
 

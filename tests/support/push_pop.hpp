@@ -1,0 +1,108 @@
+// One number through a coding, with plain integers: pushed as encode_tile does it, then popped.
+#pragma once
+
+#include <skv/tile/exponent.hpp>
+#include <skv/tile/residual.hpp>
+
+#include "support/frequencies.hpp"
+#include "support/plain_lanes.hpp"
+
+namespace skv::test {
+
+/// The plan of a number, as encode_tile makes it; `unknown`: its token has no frequency.
+template <class Coding>
+auto whole_plan(std::uint32_t code, std::uint32_t mean, std::uint32_t number, bool unknown = false) {
+  auto p = Coding::template plan<plain_lanes>(code, mean, number);
+  p.second |= unknown;
+  p.second_bits = p.second_width = 0;
+  if (p.second) Coding::template plan_second<plain_lanes>(p, number, unknown);
+  return p;
+}
+template <class Coding>
+auto whole_plan(const rans_encoder<plain_lanes>& coder, std::uint32_t code, std::uint32_t mean,
+                std::uint32_t number) {
+  const auto p = Coding::template plan<plain_lanes>(code, mean, number);
+  return whole_plan<Coding>(code, mean, number, coder.lookup(p.context, p.token).frequency() == 0);
+}
+
+enum class fault {
+  none,
+  context_range,   ///< no such table
+  token_range,
+  width_range,     ///< more bits than one refill brings back
+  stray_bits,      ///< bits above their width
+  wrong_number,
+  wrong_state,     ///< the state after popping is not the one before pushing
+  wrong_words,
+};
+
+template <class Coding>
+std::uint32_t plane_byte_of(std::uint32_t number) {
+  if constexpr (Coding::kPlane) return Coding::template plane_byte<plain_lanes>(number);
+  return 0;
+}
+
+/// Pops one number, as decode_tile does it.
+template <class Coding>
+std::uint32_t pop(rans_decoder<plain_lanes>& decoder, std::uint32_t& state, std::uint32_t code,
+                  std::uint32_t mean, std::uint32_t plane_byte) {
+  typename Coding::template pending<plain_lanes> pending{};
+  const auto grid = Coding::template make_grid<plain_lanes>(code, mean, plane_byte);
+  const std::uint32_t number =
+      Coding::template pop<plain_lanes>(decoder, state, grid, 1, pending);
+  if (!pending.second) return number;
+  return Coding::template pop_second<plain_lanes>(decoder, state, pending, number);
+}
+
+/// Pushes a number onto `state` (at least kStateFloor) and pops it again.
+template <class Coding>
+fault push_and_pop(const table_pair& tables, std::uint32_t state, std::uint32_t code,
+                   std::uint32_t mean, std::uint32_t number) {
+  std::byte room[8] = {};
+  rans_encoder<plain_lanes> encoder{word_writer{room, room + sizeof room, false},
+                                    tables.encode.data(), false};
+  auto p = Coding::template plan<plain_lanes>(code, mean, number);
+  if (p.context >= Coding::kContexts) return fault::context_range;
+  if (p.token >= Coding::tokens::kCount) return fault::token_range;
+  p = whole_plan<Coding>(encoder, code, mean, number);
+  if (p.width > kBitsWithToken || p.second_width > 16 || p.width + p.second_width > 22)
+    return fault::width_range;
+  if (p.bits >> p.width != 0 || p.second_bits >> p.second_width != 0) return fault::stray_bits;
+
+  std::uint32_t pushed = state;
+  encoder.bits(pushed, p.second_bits, p.second_width, p.second);
+  encoder.token(pushed, encoder.lookup(p.context, p.token), p.bits, p.width, 1);
+  if (pushed < kStateFloor) return fault::wrong_state;
+
+  rans_decoder<plain_lanes> decoder{word_reader{encoder.words.next, room + sizeof room, false},
+                                    tables.decode.data()};
+  const std::uint32_t back =
+      pop<Coding>(decoder, pushed, code, mean, plane_byte_of<Coding>(number));
+  if (back != number) return fault::wrong_number;
+  if (pushed != state) return fault::wrong_state;
+  if (encoder.words.overrun || decoder.words.overrun || decoder.words.left() != 0)
+    return fault::wrong_words;
+  return fault::none;
+}
+
+/// States at and around every bound of the coder, and any.
+inline std::uint32_t any_state(random_source& random) {
+  switch (random.below(4)) {
+    case 0: return (kStateFloor << random.below(16)) + random.below(3);
+    case 1: return 0u - 1 - (random.bits() >> (16 + random.below(16)));
+    default: return (1u << (16 + random.below(16))) | (random.bits() >> (16 - random.below(16)));
+  }
+}
+
+/// Frequencies of every context differ: even ones have every token, in odd ones many are escapes.
+template <class Coding>
+table_pair varied_tables() {
+  random_source random(7);
+  return make_tables<typename Coding::tokens>(
+      Coding::kContexts, Coding::kExtraBits, [&](std::uint32_t context) {
+        return context % 2 == 0 ? equal_frequencies(Coding::tokens::kCount)
+                                : random_frequencies(Coding::tokens::kCount, random);
+      });
+}
+
+}  // namespace skv::test
