@@ -45,11 +45,11 @@ tile_record encode(const encode_arguments& a) {
   const std::size_t words_at = kStateBytes + plane;
 
   // Words are written downwards from the end of the room, and moved to their place when all are
-  // there. A tile too small for its states and plane (of at most 128 numbers, then) has no room
+  // there. A tile too small for its states and plane (of at most 130 numbers, then) has no room
   // for words: it will be raw, and is encoded for its hash.
   std::byte* const end = a.image + raw_bytes / 2 * 2;
   std::byte* const begin = words_at < raw_bytes ? a.image + words_at : end;
-  std::byte unused_plane[kStateBytes];
+  std::byte unused_plane[kStateBytes + 2];
   std::byte* const plane_at = words_at < raw_bytes ? a.image + kStateBytes : unused_plane;
 
   const row_view<const std::byte> mean_rows = Source == mean_source::given ? a.means : a.numbers;
@@ -131,7 +131,9 @@ status decode(const decode_arguments& a) {
           a.shape, a.bytes, a.record.bytes(), a.record.tail_steps(),
           make_mean<Source, Coding::kMean>(mean_rows), a.codes, a.table,
           row_view<number_type>{a.numbers.data, a.numbers.token_stride_bytes});
-      if (d.prediction_hash != a.record.prediction_hash) return status::wrong_prediction;
+      if (!d.is_image) return status::corrupt;
+      if (d.prediction_hash != a.record.prediction_hash)
+        return Source == mean_source::given ? status::wrong_prediction : status::corrupt;
       return d.well_formed && d.data_hash == a.record.data_hash ? status::ok : status::corrupt;
     }
   }

@@ -116,7 +116,8 @@ int unfinished_file::create() {
   const int reason = errno;
   entry_->state = fd >= 0 ? entry_state::made : entry_state::named;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  while (too_late) ::pause();  // the program ends
+  if (too_late)
+    for (;;) ::pause();  // the program ends
   errno = reason;
   return fd;
 }

@@ -15,7 +15,6 @@ namespace skv {
 namespace {
 
 constexpr std::uint8_t kMagic[4] = {'S', 'K', 'V', 'P'};
-constexpr std::uint16_t kVersion = 1;
 constexpr std::size_t kHeaderBytes = 32, kTensorBytes = 16, kChecksumBytes = 8;
 
 profile_id name_of(std::span<const std::byte> bytes) {
@@ -74,7 +73,7 @@ std::vector<std::byte> serialise(const profile_content& c) {
   const table_shape shape = coding_table_shape(c.target, c.source, c.mean);
   std::vector<std::byte> out;
   append(out, std::as_bytes(std::span(kMagic)));
-  append(out, kVersion);
+  append(out, kProfileVersion);
   append(out, static_cast<std::uint8_t>(c.target));
   append(out, static_cast<std::uint8_t>(c.source));
   append(out, static_cast<std::uint8_t>(c.mean));
@@ -106,9 +105,9 @@ result<profile_content> deserialise(std::span<const std::byte> bytes) {
   byte_reader in(bytes);
   if (!std::ranges::equal(in.take(4), std::as_bytes(std::span(kMagic))))
     return fail(status::corrupt, "profile: not a .skvp profile");
-  if (const auto version = in.read<std::uint16_t>(); version != kVersion)
+  if (const auto version = in.read<std::uint16_t>(); version != kProfileVersion)
     return fail(status::unsupported, "profile: version " + std::to_string(version) +
-                                         ", this build reads version " + std::to_string(kVersion));
+                                         ", this build reads version " + std::to_string(kProfileVersion));
   profile_content c;
   const auto target = find_format(in.read<std::uint8_t>());
   const auto source = in.read<std::uint8_t>();

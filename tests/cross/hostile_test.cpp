@@ -41,7 +41,8 @@ struct prepared {
   encoded e;
 
   prepared(coding_id id, tile_shape shape, data_kind data = data_kind::gaussian)
-      : c(make_case(id, shape, data, table_kind::fitted)), g(c),
+      : c(make_case(id, shape, data, table_kind::fitted)),
+        g(c),
         e(encode(codecs_that_run_here()[0].find(id), c, g)) {}
 
   std::uint32_t prediction_hash() const {
@@ -109,13 +110,13 @@ TEST_P(hostile, any_bytes_decode_to_a_status) {
     const prepared p(GetParam(), shape);
     for (int round = 0; round < (kSlowBuild ? 40 : 400); ++round) {
       encoded e = p.e;
-      e.bytes = random_bytes(random.below(static_cast<std::uint32_t>(p.c.numbers.size()) + 200),
-                             random);
+      e.bytes =
+          random_bytes(random.below(static_cast<std::uint32_t>(p.c.numbers.size()) + 200), random);
       // Mostly valid states, and mostly an even number of words, to come as far as possible.
       for (std::size_t lane = 0; lane < kLanes && 4 * lane + 3 < e.bytes.size(); ++lane)
         if (random.chance(0.98)) e.bytes[4 * lane + 2] |= std::byte{1};
-      e.record.packed =
-          tile_record::pack(tile_mode::coded, e.bytes.size(), random.chance(0.5) ? 0 : random.below(64));
+      e.record.packed = tile_record::pack(tile_mode::coded, e.bytes.size(),
+                                          random.chance(0.5) ? 0 : random.below(64));
       const decoded d = decode_everywhere(p.c, p.g, e, round % 2 ? flush::left : flush::right);
       ASSERT_EQ(d.outcome, status::corrupt) << to_string(d.outcome);
     }
@@ -140,8 +141,8 @@ TEST_P(hostile, records_and_bytes_that_do_not_match_are_a_status) {
         if (random.chance(0.5)) {
           const auto more = random_bytes(e.record.bytes() & 0x3fff, random);
           if (e.bytes.size() < more.size())
-            e.bytes.insert(e.bytes.end(), more.begin() + static_cast<std::ptrdiff_t>(e.bytes.size()),
-                           more.end());
+            e.bytes.insert(e.bytes.end(),
+                           more.begin() + static_cast<std::ptrdiff_t>(e.bytes.size()), more.end());
         }
         const decoded d = decode_everywhere(p.c, p.g, e, round % 2 ? flush::left : flush::right);
         if (d.outcome == status::ok) {
@@ -197,8 +198,7 @@ TEST_P(hostile, a_prediction_that_is_not_used_may_be_any) {
 TEST_P(hostile, other_scale_codes_and_tables_are_detected) {
   const prepared p(GetParam(), kShapes[0]);
   tile_case other = p.c;
-  for (auto& code : other.codes)
-    code = static_cast<std::byte>(std::to_integer<unsigned>(code) + 8);
+  for (auto& code : other.codes) code = static_cast<std::byte>(std::to_integer<unsigned>(code) + 8);
   EXPECT_EQ(decode_everywhere(other, guarded_case(other), p.e).outcome, status::corrupt);
   for (unsigned code = 0; code < 256; ++code) {
     std::fill(other.codes.begin(), other.codes.end(), static_cast<std::byte>(code));

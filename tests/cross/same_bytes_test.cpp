@@ -36,8 +36,8 @@ std::string describe(const tile_case& c, data_kind data, table_kind table) {
          std::to_string(static_cast<int>(table));
 }
 
-const tile_shape kShapes[] = {{1, 1},    {1, 31},  {1, 32},   {1, 33},    {3, 40},   {16, 64},
-                              {7, 576}, {88, 128}, {1000, 8}, {2048, 32}};
+const tile_shape kShapes[] = {{1, 1},   {1, 31},  {1, 32},   {1, 33},   {3, 40},
+                              {16, 64}, {7, 576}, {88, 128}, {1000, 8}, {2048, 32}};
 
 TEST_P(same_bytes, of_any_shape_data_and_table) {
   for (const tile_shape shape : kShapes)
@@ -63,8 +63,8 @@ TEST_P(same_bytes, of_every_small_size) {
     }
   for (std::uint32_t tokens = 1; tokens <= 70; ++tokens)  // more steps than a tail can have
     for (const std::uint32_t width : {1u, 5u, 40u}) {
-      const tile_case c = make_case(GetParam(), {tokens, width}, data_kind::gaussian,
-                                    table_kind::fitted, tokens);
+      const tile_case c =
+          make_case(GetParam(), {tokens, width}, data_kind::gaussian, table_kind::fitted, tokens);
       SCOPED_TRACE(describe(c, data_kind::gaussian, table_kind::fitted));
       check(c);
       if (HasFailure()) return;
@@ -119,9 +119,12 @@ TEST_P(same_bytes, of_rows_with_gaps_at_odd_addresses) {
     SCOPED_TRACE(named.name);
     const cpu::tile_codec codec = named.find(c.id);
     guarded_bytes image(c.numbers.size() + 1);
-    const tile_record record = codec.encode({c.shape, {numbers.data() + 1, stride},
-                                             {means.data() + 1, mean_stride}, codes.data() + 1,
-                                             c.tables.encode.data(), image.data() + 1});
+    const tile_record record = codec.encode({c.shape,
+                                             {numbers.data() + 1, stride},
+                                             {means.data() + 1, mean_stride},
+                                             codes.data() + 1,
+                                             c.tables.encode.data(),
+                                             image.data() + 1});
     EXPECT_EQ(record, expected.record);
     EXPECT_EQ(image.data()[0], guarded_bytes::kCanary);
     ASSERT_EQ(std::memcmp(image.data() + 1, expected.bytes.data(), expected.bytes.size()), 0);
@@ -130,12 +133,17 @@ TEST_P(same_bytes, of_rows_with_gaps_at_odd_addresses) {
       const std::vector<std::byte>& stored = mode == tile_mode::coded ? expected.bytes : c.numbers;
       tile_record r = record;
       if (mode != tile_mode::coded)
-        r.packed = tile_record::pack(mode, mode == tile_mode::raw ? stored.size() : c.target().bytes());
+        r.packed =
+            tile_record::pack(mode, mode == tile_mode::raw ? stored.size() : c.target().bytes());
       std::vector<std::byte> odd(1 + stored.size());
       std::copy(stored.begin(), stored.end(), odd.begin() + 1);
       guarded_bytes out(numbers.size());
-      const status outcome = codec.decode({c.shape, r, odd.data() + 1, {means.data() + 1, mean_stride},
-                                           codes.data() + 1, c.tables.decode.data(),
+      const status outcome = codec.decode({c.shape,
+                                           r,
+                                           odd.data() + 1,
+                                           {means.data() + 1, mean_stride},
+                                           codes.data() + 1,
+                                           c.tables.decode.data(),
                                            {out.data() + 1, stride}});
       EXPECT_TRUE(out.margins_intact());
       if (mode == tile_mode::constant) {
@@ -161,6 +169,7 @@ TEST(codings, exist_where_the_list_says_so) {
       const bool expected = is_coded(id.target, id.source, id.mean);
       EXPECT_EQ(found.encode != nullptr, expected) << name_of(id) << ", " << codec.name;
       EXPECT_EQ(found.decode != nullptr, expected) << name_of(id) << ", " << codec.name;
+      EXPECT_EQ(found.measure != nullptr, expected) << name_of(id) << ", " << codec.name;
     }
   EXPECT_EQ(all_codings().size(), 16u);
 }

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "support/frequencies.hpp"
-#include "support/lanes_equal_scalar.hpp"
+#include "support/lane_parts.hpp"
 #include "support/plain_lanes.hpp"
 
 namespace skv {
@@ -87,7 +87,7 @@ message random_message(std::uint64_t seed, std::uint32_t count) {
   for (int c = 0; c < 5; ++c)
     m.frequencies.push_back(test::random_frequencies(residual_tokens::kCount, random));
   m.frequencies.push_back(test::equal_frequencies(residual_tokens::kCount));
-  m.frequencies.push_back(test::single_token(residual_tokens::kCount, 3));   // 511 and 1
+  m.frequencies.push_back(test::single_token(residual_tokens::kCount, 3));  // 511 and 1
   m.frequencies.push_back(test::single_token(residual_tokens::kCount, residual_tokens::kEscape));
   m.tables = test::make_tables<residual_tokens>(static_cast<std::uint32_t>(m.frequencies.size()), 0,
                                                 [&](std::uint32_t c) { return m.frequencies[c]; });
@@ -98,14 +98,13 @@ message random_message(std::uint64_t seed, std::uint32_t count) {
       s.context[i] = random.below(static_cast<std::uint32_t>(m.frequencies.size()));
       const auto& f = m.frequencies[s.context[i]];
       // Half of the time as likely as it should be, half of the time any.
-      if (random.chance(0.5))
-        do s.token[i] = random.below(residual_tokens::kCount);
+      if (random.chance(0.5)) do
+          s.token[i] = random.below(residual_tokens::kCount);
         while (f[s.token[i]] == 0);
       else
         for (std::uint32_t at = random.below(kSlots); at >= f[s.token[i]];) at -= f[s.token[i]++];
-      s.width[i] = s.token[i] == residual_tokens::kEscape
-                       ? 0
-                       : residual_tokens::value(s.token[i]).bits;
+      s.width[i] =
+          s.token[i] == residual_tokens::kEscape ? 0 : residual_tokens::value(s.token[i]).bits;
       s.bits[i] = random.bits() & ((1u << s.width[i]) - 1);
       if ((s.marked >> i & 1) != 0 && random.chance(0.1)) {
         s.second_width[i] = random.chance(0.2) ? 16 : random.below(17);

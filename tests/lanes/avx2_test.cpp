@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 #include <skv/lanes/scalar.hpp>
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
-#include <string>
+#include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -23,12 +26,16 @@
 #include <skv/lanes/simd.hpp>
 
 #include "support/lanes_equal_scalar.hpp"
+#include "support/words_equal_scalar.hpp"
 
 namespace skv {
 namespace {
 
 struct avx2_flags;
-void check_everything() { test::lanes_equal_scalar<simd_lanes<avx2_flags>>::everything(); }
+void check_everything() {
+  test::lanes_equal_scalar<simd_lanes<avx2_flags>>::everything();
+  test::words_equal_scalar<simd_lanes<avx2_flags>>::everything();
+}
 
 }  // namespace
 }  // namespace skv

@@ -3,11 +3,13 @@
 
 #include "support/lanes_equal_scalar.hpp"
 #include "support/plain_lanes.hpp"
+#include "support/words_equal_scalar.hpp"
 
 namespace skv {
 namespace {
 
 using plain = test::lanes_equal_scalar<test::plain_lanes>;
+using plain_words = test::words_equal_scalar<test::plain_lanes>;
 
 TEST(scalar_lanes, arithmetic) { plain::arithmetic(); }
 TEST(scalar_lanes, many_floor_log2) {
@@ -22,9 +24,9 @@ TEST(scalar_lanes, load_and_store) {
   scalar::load_and_store<std::uint32_t>();
 }
 TEST(scalar_lanes, lookup) { test::lanes_equal_scalar<scalar_lanes>::lookup(); }
-TEST(scalar_lanes, take) { plain::take(); }
-TEST(scalar_lanes, put) { plain::put(); }
-TEST(scalar_lanes, long_stream) { plain::long_stream(); }
+TEST(scalar_lanes, take) { plain_words::take(); }
+TEST(scalar_lanes, put) { plain_words::put(); }
+TEST(scalar_lanes, long_stream) { plain_words::long_stream(); }
 
 }  // namespace
 }  // namespace skv

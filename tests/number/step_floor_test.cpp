@@ -122,9 +122,7 @@ void check_zero_bin_codes() {
     }
 }
 
-TYPED_TEST(step_floor, zero_bin_codes_come_back) {
-  check_zero_bin_codes<TypeParam::kFormat, 1>();
-}
+TYPED_TEST(step_floor, zero_bin_codes_come_back) { check_zero_bin_codes<TypeParam::kFormat, 1>(); }
 
 // Without the cases that floors known to be larger cannot have: the same results.
 TYPED_TEST(step_floor, a_known_smallest_floor_changes_nothing) {
@@ -132,10 +130,14 @@ TYPED_TEST(step_floor, a_known_smallest_floor_changes_nothing) {
   constexpr u32 M = F.mantissa_bits;
   check_zero_bin_codes<F, M + 1>();
   check_zero_bin_codes<F, M + 2>();
-  for (u32 floor = M + 1; floor <= F.max_exponent(); ++floor)
-    for (u32 q = 0; q <= max_steps<F, plain_lanes>(floor); ++q)
-      ASSERT_EQ((dropped_bits<F, plain_lanes, M + 1>(q, floor)),
-                (dropped_bits<F, plain_lanes>(q, floor)));
+  for (u32 floor = M; floor <= F.max_exponent(); ++floor)
+    for (u32 q = 1; q <= max_steps<F, plain_lanes>(floor); ++q) {
+      const u32 expected = dropped_bits<F, plain_lanes>(q, floor);
+      ASSERT_EQ((dropped_bits<F, plain_lanes, M>(q, floor)), expected);
+      if (floor > M) {
+        ASSERT_EQ((dropped_bits<F, plain_lanes, M + 1>(q, floor)), expected);
+      }
+    }
   for (u32 floor = M + 2; floor <= F.max_exponent(); ++floor) {
     for (u32 u = 0; u <= F.magnitude_mask(); ++u) {
       const auto code = zero_bin_encode<F, plain_lanes, M + 2>(u, floor);
@@ -158,7 +160,8 @@ TYPED_TEST(step_floor, only_the_deepest_zeros_have_no_code) {
     for (u32 u = 0; u <= F.magnitude_mask(); ++u) {
       if (slow_steps(F, u, floor) != 0) break;
       // The upper binade of the bin is that of half a step: exponent field floor - M - 1.
-      const int depth = static_cast<int>(floor) - static_cast<int>(M) - 1 - static_cast<int>(u >> M);
+      const int depth =
+          static_cast<int>(floor) - static_cast<int>(M) - 1 - static_cast<int>(u >> M);
       const bool deep = floor > M + 1 && depth >= static_cast<int>(kZeroBinDepth);
       ASSERT_EQ((zero_bin_encode<F, plain_lanes>(u, floor).deep != 0), deep)
           << "u " << u << ", floor " << floor;

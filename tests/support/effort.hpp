@@ -1,4 +1,5 @@
-// How much of an exhaustive loop to run: all of it, or a part where every step costs many times more.
+// How much of an exhaustive loop to run: all of it, or a part where every step costs many times
+// more.
 #pragma once
 
 #include <cstdint>

@@ -37,8 +37,12 @@ class guarded_bytes {
     if (!from.empty()) std::memcpy(data_, from.data(), from.size());
   }
   guarded_bytes(guarded_bytes&& other) noexcept
-      : base_(other.base_), usable_at_(other.usable_at_), data_(other.data_), size_(other.size_),
-        usable_(other.usable_), mapped_(other.mapped_) {
+      : base_(other.base_),
+        usable_at_(other.usable_at_),
+        data_(other.data_),
+        size_(other.size_),
+        usable_(other.usable_),
+        mapped_(other.mapped_) {
     other.base_ = nullptr;
   }
   guarded_bytes& operator=(guarded_bytes&&) = delete;

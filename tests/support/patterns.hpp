@@ -33,9 +33,9 @@ inline std::uint32_t to_pattern(number_format f, double value) {
 /// Zeros, the smallest and largest magnitudes, infinities and NaNs of a format, or anything.
 inline std::uint32_t unusual_pattern(number_format f, random_source& random) {
   const std::uint32_t top = f.max_exponent() << f.mantissa_bits;
-  const std::uint32_t magnitudes[] = {0,   1,   1u << f.mantissa_bits, top - 1,
-                                      top, top + 1, f.magnitude_mask(),
-                                      random.bits() & f.magnitude_mask()};
+  const std::uint32_t magnitudes[] = {
+      0,   1,       1u << f.mantissa_bits, top - 1,
+      top, top + 1, f.magnitude_mask(),    random.bits() & f.magnitude_mask()};
   return magnitudes[random.below(8)] | (random.below(2) << f.magnitude_bits());
 }
 

@@ -11,7 +11,8 @@ namespace skv::test {
 
 /// The plan of a number, as encode_tile makes it; `unknown`: its token has no frequency.
 template <class Coding>
-auto whole_plan(std::uint32_t code, std::uint32_t mean, std::uint32_t number, bool unknown = false) {
+auto whole_plan(std::uint32_t code, std::uint32_t mean, std::uint32_t number,
+                bool unknown = false) {
   auto p = Coding::template plan<plain_lanes>(code, mean, number);
   p.second |= unknown;
   p.second_bits = p.second_width = 0;
@@ -27,12 +28,12 @@ auto whole_plan(const rans_encoder<plain_lanes>& coder, std::uint32_t code, std:
 
 enum class fault {
   none,
-  context_range,   ///< no such table
+  context_range,  ///< no such table
   token_range,
-  width_range,     ///< more bits than one refill brings back
-  stray_bits,      ///< bits above their width
+  width_range,  ///< more bits than one refill brings back
+  stray_bits,   ///< bits above their width
   wrong_number,
-  wrong_state,     ///< the state after popping is not the one before pushing
+  wrong_state,  ///< the state after popping is not the one before pushing
   wrong_words,
 };
 
@@ -48,8 +49,7 @@ std::uint32_t pop(rans_decoder<plain_lanes>& decoder, std::uint32_t& state, std:
                   std::uint32_t mean, std::uint32_t plane_byte) {
   typename Coding::template pending<plain_lanes> pending{};
   const auto grid = Coding::template make_grid<plain_lanes>(code, mean, plane_byte);
-  const std::uint32_t number =
-      Coding::template pop<plain_lanes>(decoder, state, grid, 1, pending);
+  const std::uint32_t number = Coding::template pop<plain_lanes>(decoder, state, grid, 1, pending);
   if (!pending.second) return number;
   return Coding::template pop_second<plain_lanes>(decoder, state, pending, number);
 }

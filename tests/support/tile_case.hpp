@@ -9,7 +9,7 @@
 namespace skv::test {
 
 enum class data_kind {
-  gaussian,         ///< around the mean, as wide as the scale codes say
+  gaussian,  ///< around the mean, as wide as the scale codes say
   random_patterns,
   all_equal,
   all_zero,
@@ -18,7 +18,7 @@ enum class data_kind {
   unusual_mixture,  ///< gaussian, with infinities, NaNs, zeros and subnormals on both sides
 };
 inline constexpr data_kind kDataKinds[] = {
-    data_kind::gaussian, data_kind::random_patterns, data_kind::all_equal, data_kind::all_zero,
+    data_kind::gaussian, data_kind::random_patterns, data_kind::all_equal,      data_kind::all_zero,
     data_kind::all_nan,  data_kind::as_predicted,    data_kind::unusual_mixture};
 
 enum class table_kind {
@@ -55,19 +55,22 @@ void with_coding(coding_id id, F&& f) {
   });
 }
 
+/// The mean of the i-th number of a case.
+inline std::uint32_t mean_pattern(const tile_case& c, std::size_t i) {
+  if (c.id.source == mean_source::given) return pattern_at(c.means.data(), c.mean(), i);
+  if (c.id.source == mean_source::none || i < c.shape.width) return 0;
+  return pattern_at(c.numbers.data(), c.target(), i - c.shape.width);
+}
+
 template <class Coding>
 table_pair tables_for(const tile_case& c, table_kind kind) {
   using tokens = typename Coding::tokens;
   std::vector<std::vector<double>> counts(Coding::kContexts, std::vector<double>(tokens::kCount));
   if (kind == table_kind::fitted)
     for (std::size_t i = 0; i < c.shape.elements(); ++i) {
-      std::uint32_t mean = 0;
-      if (c.id.source == mean_source::given)
-        mean = pattern_at(c.means.data(), c.mean(), i);
-      else if (i >= c.shape.width)
-        mean = pattern_at(c.numbers.data(), c.target(), i - c.shape.width);
       const auto code = std::to_integer<std::uint32_t>(c.codes[i % c.shape.width]);
-      const auto p = whole_plan<Coding>(code, mean, pattern_at(c.numbers.data(), c.target(), i));
+      const auto p =
+          whole_plan<Coding>(code, mean_pattern(c, i), pattern_at(c.numbers.data(), c.target(), i));
       counts[p.context][p.token] += 1;
     }
   return make_tables<tokens>(Coding::kContexts, Coding::kExtraBits, [&](std::uint32_t context) {
@@ -82,8 +85,8 @@ inline tile_case make_case(coding_id id, tile_shape shape, data_kind data, table
   tile_case c{id, shape, {}, {}, {}, {}};
   random_source random(seed);
   const number_format target = c.target(), mean = c.mean();
-  const std::uint32_t nan = (target.max_exponent() << target.mantissa_bits) |
-                            ((1u << target.mantissa_bits) - 1);
+  const std::uint32_t nan =
+      (target.max_exponent() << target.mantissa_bits) | ((1u << target.mantissa_bits) - 1);
   std::vector<double> sigma(shape.width), size(shape.width);
   for (std::uint32_t i = 0; i < shape.width; ++i) {
     size[i] = std::exp2(4 * random.uniform() - 2);
@@ -97,10 +100,9 @@ inline tile_case make_case(coding_id id, tile_shape shape, data_kind data, table
     for (std::uint32_t i = 0; i < shape.width; ++i) {
       double mu = size[i] * random.gaussian();
       if (id.source == mean_source::previous_token && t > 0) mu = previous[i];
-      const double x =
-          data == data_kind::as_predicted ? mu
-          : id.source == mean_source::none ? mu
-                                           : mu + sigma[i] * random.gaussian();
+      const double x = data == data_kind::as_predicted  ? mu
+                       : id.source == mean_source::none ? mu
+                                                        : mu + sigma[i] * random.gaussian();
       previous[i] = data == data_kind::as_predicted ? mu : 0.9 * x;
       std::uint32_t number = to_pattern(target, x), mean_pattern = to_pattern(mean, mu);
       switch (data) {

@@ -18,8 +18,9 @@ using patterns = std::vector<std::uint16_t>;
 
 template <class Lanes>
 std::uint32_t hash(tile_shape shape, const patterns& p) {
-  return hash_tile<Lanes>(shape, row_view<const std::uint16_t>{
-                                     reinterpret_cast<const std::byte*>(p.data()), shape.width * 2});
+  return hash_tile<Lanes>(
+      shape,
+      row_view<const std::uint16_t>{reinterpret_cast<const std::byte*>(p.data()), shape.width * 2});
 }
 
 patterns random_patterns(std::size_t count, std::uint64_t seed) {

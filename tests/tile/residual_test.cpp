@@ -31,14 +31,14 @@ template <number_format Mean>
 std::vector<u32> some_means(int random_ones) {
   constexpr u32 M = Mean.mantissa_bits, sign = 1u << Mean.magnitude_bits();
   const u32 top = Mean.max_exponent() << M, one = Mean.bias() << M;
-  std::vector<u32> means = {0,        1,           (1u << M) - 1, 1u << M, one,
-                            one + 1,  top - 1,     top,           top + 1, Mean.magnitude_mask(),
-                            sign,     sign | 1,    sign | one,    sign | top,
-                            sign | Mean.magnitude_mask()};
+  std::vector<u32> means = {
+      0,       1,        (1u << M) - 1, 1u << M,    one,
+      one + 1, top - 1,  top,           top + 1,    Mean.magnitude_mask(),
+      sign,    sign | 1, sign | one,    sign | top, sign | Mean.magnitude_mask()};
   test::random_source random(3);
   for (int i = 0; i < random_ones; ++i)  // of the sizes that scales speak of
-    means.push_back((random.bits() & sign) | ((random.below(Mean.max_exponent() + 1) << M) |
-                                              random.below(1u << M)));
+    means.push_back((random.bits() & sign) |
+                    ((random.below(Mean.max_exponent() + 1) << M) | random.below(1u << M)));
   return means;
 }
 

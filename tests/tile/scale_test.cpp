@@ -31,7 +31,8 @@ void check_contexts() {
       const int log2_ulp = static_cast<int>(exponent) - static_cast<int>(F.bias()) -
                            static_cast<int>(F.mantissa_bits);
       const int levels = static_cast<int>(kScaleLevels);
-      const int above = static_cast<int>(code) - levels * (log2_ulp + static_cast<int>(kScaleOrigin));
+      const int above =
+          static_cast<int>(code) - levels * (log2_ulp + static_cast<int>(kScaleOrigin));
       const int expected = std::clamp(above + static_cast<int>(kContextsBelow), 0,
                                       static_cast<int>(kScaleContexts) - 1);
       ASSERT_EQ((scale_context<F, plain_lanes>(code, exponent)),

@@ -16,6 +16,9 @@
 
 namespace skv {
 
+/// The version of .skvp files that this build writes and reads.
+inline constexpr std::uint16_t kProfileVersion = 1;
+
 /// The name of a profile: XXH3-128 of its bytes.
 using profile_id = std::array<std::byte, 16>;
 

@@ -14,6 +14,7 @@ namespace skv {
 struct decoded_tile {
   std::uint32_t data_hash = 0;
   std::uint32_t prediction_hash = 0;
+  bool is_image = false;     ///< if not, its size is impossible: nothing is decoded, not even hashed
   bool well_formed = false;  ///< states began and ended as they should, no word too many or few
 };
 
@@ -106,6 +107,7 @@ SKV_UNROLL
   }
 
   decoded_tile d;
+  d.is_image = true;
   const std::uint32_t last = tail_steps == 0 ? kStateFloor + kStartState : kStartState;
   for (const u32& s : states) well_formed &= !Lanes::any(s != u32(last));
   d.well_formed = well_formed && !coder.words.overrun && coder.words.next == coder.words.end;

@@ -1,0 +1,57 @@
+// Whole caches to and from .skv containers, on all cores.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <skv/base/status.hpp>
+#include <skv/base/view.hpp>
+#include <skv/cpu/codec.hpp>
+#include <skv/format/container.hpp>
+#include <span>
+
+namespace skv::cpu {
+
+/// The means of a whole tensor [tokens, heads, head_dim]; null data if there are none.
+using mean_lookup = std::function<result<row_view<const std::byte>>(const stream& tensor)>;
+
+/// Called from the calling thread alone, with how many source bytes are done since the last call.
+using progress_report = std::function<void(std::uint64_t source_bytes)>;
+
+struct archive_options {
+  unsigned threads = 0;  ///< 0: as many as there are processors
+  progress_report report;
+};
+
+/// Receives consecutive bytes.
+using byte_sink = std::function<result<done>(std::span<const std::byte>)>;
+/// Receives bytes and their offset in the restored file.
+using placed_byte_sink = std::function<result<done>(std::uint64_t offset, std::span<const std::byte>)>;
+
+/// Encodes the streams of `c`, whose bytes follow each other in `source`, hands the tiles' bytes
+/// to `sink` in order and fills in c.records: afterwards front_matter(c) is final. Means are asked
+/// for tensors if the codec's means are given. Holds the tiles in flight, a few per thread, and no
+/// more. Fails as codec::encode does, or as `sink` or `means` do.
+result<done> write_archive(container& c, const codec& coder, std::span<const std::byte> source,
+                           const mean_lookup& means, const byte_sink& sink,
+                           const archive_options& options = {});
+
+/// Restores the whole source file, preamble included, out of the .skv bytes `file` that `c` was
+/// parsed from. Fails as codec::decode does (the message names the tensor), or as `sink` does.
+result<done> read_archive(const container& c, const codec& coder, std::span<const std::byte> file,
+                          const mean_lookup& means, const placed_byte_sink& sink,
+                          const archive_options& options = {});
+
+/// Some tokens of some heads of one tensor.
+struct tensor_range {
+  tensor_id id;
+  std::uint64_t first_token = 0, tokens = 0;
+  std::uint32_t first_head = 0, heads = 0;
+};
+
+/// Decodes a range, [tokens, heads, head_dim] contiguous, into `out`, touching only the tiles that
+/// cover it. Fails with invalid_argument (no such tensor or range, wrong room) or as codec::decode.
+result<done> read_range(const container& c, const codec& coder, std::span<const std::byte> file,
+                        const mean_lookup& means, const tensor_range& range,
+                        std::span<std::byte> out);
+
+}  // namespace skv::cpu

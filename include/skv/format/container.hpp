@@ -1,0 +1,91 @@
+// The .skv container: what a file of compressed caches says about itself.
+// docs/format.md, section "Container".
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <skv/base/status.hpp>
+#include <skv/base/tensor.hpp>
+#include <skv/number/format.hpp>
+#include <skv/predict/mean.hpp>
+#include <skv/tile/block_image.hpp>
+#include <span>
+#include <vector>
+
+namespace skv {
+
+/// The version of the container that this build writes and reads.
+inline constexpr std::uint16_t kContainerVersion = 1;
+
+/// Opaque bytes are stored in chunks of this size.
+inline constexpr std::uint64_t kOpaqueChunkBytes = 1u << 20;
+
+/// A run of the source's bytes: a tensor of numbers that are coded, or bytes that only travel.
+struct stream {
+  bool is_tensor = false;
+  std::uint64_t opaque_bytes = 0;  ///< of bytes that only travel
+
+  tensor_id id;                    ///< of a tensor [tokens, heads, head_dim], contiguous
+  format_id format = format_id::bf16;
+  std::uint64_t tokens = 0;
+  std::uint32_t heads = 0, head_dim = 0;
+  std::uint32_t tile_tokens = 0, tile_heads = 0;  ///< shape of a tile; those at the end are smaller
+
+  std::uint64_t numbers() const { return tokens * heads * head_dim; }
+  std::uint64_t bytes() const;
+  std::uint64_t tiles() const;
+  friend bool operator==(const stream&, const stream&) = default;
+};
+
+/// A tile of a tensor stream: token and head ranges.
+struct tile_range {
+  std::uint64_t first_token = 0;
+  std::uint32_t tokens = 0, first_head = 0, heads = 0;
+};
+/// Tile `index` of a tensor stream: head ranges ascend within a token range.
+tile_range tile_at(const stream& s, std::uint64_t index);
+
+/// Token and head counts of tiles of about `tile_elements` numbers with all heads, or, for very
+/// wide tensors, with as many heads as fit. Fails if one head alone is wider than a tile may be.
+result<done> choose_tiles(stream& s, std::uint32_t tile_elements);
+
+/// Everything in a .skv file but the tiles' bytes.
+struct container {
+  std::array<std::byte, 16> profile{};  ///< the profile's name
+  format_id target = format_id::bf16;
+  mean_source source = mean_source::none;
+  format_id mean = format_id::bf16;
+  std::vector<std::byte> preamble;      ///< source bytes before the first stream: its header
+  std::vector<stream> streams;
+  std::vector<std::byte> embedded_profile;  ///< the bytes of the .skvp, or empty
+  std::vector<tile_record> records;         ///< of all tiles, stream by stream
+  std::uint64_t tiles_begin = 0;            ///< offset in the file of the first tile's bytes
+
+  std::uint64_t source_bytes() const;  ///< of the file that was compressed
+};
+
+/// Tiles of all streams together.
+std::uint64_t count_tiles(std::span<const stream> streams);
+
+/// The bytes before the tiles: header, metadata, index. Their number depends on all members but
+/// the records, of which there must be count_tiles(streams).
+std::vector<std::byte> front_matter(const container& c);
+
+/// Reads and checks everything but the tiles' bytes, and that these are all there. Any bytes are
+/// safe; the memory taken is at most 256 times `file.size()`. Fails with truncated, corrupt (also
+/// for bytes that are no .skv file) or unsupported.
+result<container> parse_container(std::span<const std::byte> file);
+
+/// An opaque chunk as it is stored: its record and, unless they are `chunk` itself, its bytes.
+struct opaque_tile {
+  tile_record record;
+  std::vector<std::byte> bytes;  ///< empty in mode raw
+};
+opaque_tile encode_opaque(std::span<const std::byte> chunk);
+
+/// Restores a chunk of exactly `chunk.size()` bytes. Fails with corrupt.
+result<done> decode_opaque(const tile_record& record, std::span<const std::byte> bytes,
+                           std::span<std::byte> chunk);
+
+}  // namespace skv

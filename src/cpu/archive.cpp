@@ -1,0 +1,267 @@
+#include <skv/cpu/archive.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+#include "parallel.hpp"
+
+namespace skv::cpu {
+namespace {
+
+constexpr std::size_t kTilesPerThread = 16;
+
+// A tile of a container, with where its numbers are in the source and its bytes in the file.
+struct job {
+  const stream* of = nullptr;
+  std::size_t stream_index = 0, tile = 0;
+  tile_range range;            // of a tensor
+  std::uint64_t source_begin;  // of the stream
+  std::uint64_t opaque_begin = 0, opaque_bytes = 0;
+  std::uint64_t file_begin = 0;
+
+  tile_slice slice() const {
+    return {of->id, of->heads, of->head_dim, range.first_head, range.heads, range.tokens};
+  }
+  std::size_t number_bytes() const { return of->bytes() / of->numbers(); }
+  std::size_t row_bytes() const { return std::size_t{of->heads} * of->head_dim * number_bytes(); }
+  std::size_t head_bytes() const { return of->head_dim * number_bytes(); }
+  std::uint64_t begin_in_stream() const {
+    return range.first_token * row_bytes() + range.first_head * head_bytes();
+  }
+  std::uint64_t source_size() const {
+    return of->is_tensor ? std::uint64_t{range.tokens} * range.heads * head_bytes() : opaque_bytes;
+  }
+};
+
+// All tiles in order; `records` may still be empty of sizes.
+class job_list {
+ public:
+  explicit job_list(const container& c) : c_(c), source_begin_(c.preamble.size()),
+                                          file_begin_(c.tiles_begin) {}
+
+  std::optional<job> next() {
+    while (stream_ < c_.streams.size() && tile_ == c_.streams[stream_].tiles()) {
+      source_begin_ += c_.streams[stream_].bytes();
+      ++stream_;
+      tile_ = 0;
+    }
+    if (stream_ == c_.streams.size()) return std::nullopt;
+    job j;
+    j.of = &c_.streams[stream_];
+    j.stream_index = stream_;
+    j.tile = count_;
+    j.source_begin = source_begin_;
+    j.file_begin = file_begin_;
+    if (j.of->is_tensor) {
+      j.range = tile_at(*j.of, tile_);
+    } else {
+      j.opaque_begin = tile_ * kOpaqueChunkBytes;
+      j.opaque_bytes = std::min(kOpaqueChunkBytes, j.of->opaque_bytes - j.opaque_begin);
+    }
+    file_begin_ += c_.records[count_].bytes();
+    ++tile_;
+    ++count_;
+    return j;
+  }
+
+  std::vector<job> next_batch(std::size_t count) {
+    std::vector<job> batch;
+    while (batch.size() < count) {
+      const auto j = next();
+      if (!j) break;
+      batch.push_back(*j);
+    }
+    return batch;
+  }
+
+ private:
+  const container& c_;
+  std::size_t stream_ = 0, count_ = 0;
+  std::uint64_t tile_ = 0, source_begin_, file_begin_;
+};
+
+// The means of every tensor stream, asked for once.
+result<std::vector<row_view<const std::byte>>> all_means(const container& c, const codec& coder,
+                                                         const mean_lookup& means) {
+  std::vector<row_view<const std::byte>> found(c.streams.size());
+  if (coder.source() != mean_source::given) return found;
+  for (std::size_t i = 0; i < c.streams.size(); ++i) {
+    if (!c.streams[i].is_tensor) continue;
+    const auto m = means ? means(c.streams[i]) : row_view<const std::byte>{};
+    if (!m) return m.failure();
+    if (m->data == nullptr)
+      return fail(status::invalid_argument, to_string(c.streams[i].id) + ": there is no prediction");
+    found[i] = *m;
+  }
+  return found;
+}
+
+row_view<const std::byte> part_of(row_view<const std::byte> tensor, const job& j,
+                                  std::size_t number_bytes) {
+  if (tensor.data == nullptr) return tensor;
+  return {tensor.data + j.range.first_token * tensor.token_stride_bytes +
+              std::size_t{j.range.first_head} * j.of->head_dim * number_bytes,
+          tensor.token_stride_bytes};
+}
+
+result<done> check_coding(const container& c, const codec& coder) {
+  for (const stream& s : c.streams)
+    if (s.is_tensor && s.format != coder.target().id)
+      return fail(status::corrupt, to_string(s.id) + ": its number format is not the profile's");
+  return done{};
+}
+
+}  // namespace
+
+result<done> write_archive(container& c, const codec& coder, std::span<const std::byte> source,
+                           const mean_lookup& means, const byte_sink& sink,
+                           const archive_options& options) {
+  if (source.size() != c.source_bytes())
+    return fail(status::invalid_argument, "the streams do not add up to the source");
+  if (auto ok = check_coding(c, coder); !ok) return ok;
+  const auto tensor_means = all_means(c, coder, means);
+  if (!tensor_means) return tensor_means.failure();
+  c.records.assign(count_tiles(c.streams), {});
+  const unsigned threads = thread_count(options.threads);
+
+  job_list jobs(c);
+  for (;;) {
+    const std::vector<job> batch = jobs.next_batch(threads * kTilesPerThread);
+    if (batch.empty()) return done{};
+    std::vector<std::vector<std::byte>> encoded(batch.size());
+    std::vector<std::optional<error>> failures(batch.size());
+    parallel_for(batch.size(), threads, [&](std::size_t i) {
+      const job& j = batch[i];
+      if (!j.of->is_tensor) {
+        const auto chunk = source.subspan(j.source_begin + j.opaque_begin, j.opaque_bytes);
+        opaque_tile t = encode_opaque(chunk);
+        if (t.record.mode() == tile_mode::raw) t.bytes.assign(chunk.begin(), chunk.end());
+        c.records[j.tile] = t.record;
+        encoded[i] = std::move(t.bytes);
+        return;
+      }
+      encoded[i].resize(j.source_size());
+      const row_view<const std::byte> numbers{
+          source.data() + j.source_begin + j.begin_in_stream(), j.row_bytes()};
+      const auto record = coder.encode(
+          j.slice(), numbers,
+          part_of((*tensor_means)[j.stream_index], j, coder.mean().bytes()), encoded[i]);
+      if (!record) {
+        failures[i] = record.failure();
+        return;
+      }
+      c.records[j.tile] = *record;
+      encoded[i].resize(record->bytes());
+    });
+    std::uint64_t finished = 0;
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      if (failures[i]) return *failures[i];
+      if (auto written = sink(encoded[i]); !written) return written;
+      finished += batch[i].source_size();
+    }
+    if (options.report) options.report(finished);
+  }
+}
+
+result<done> read_archive(const container& c, const codec& coder, std::span<const std::byte> file,
+                          const mean_lookup& means, const placed_byte_sink& sink,
+                          const archive_options& options) {
+  if (auto ok = check_coding(c, coder); !ok) return ok;
+  const auto tensor_means = all_means(c, coder, means);
+  if (!tensor_means) return tensor_means.failure();
+  if (auto written = sink(0, c.preamble); !written) return written;
+  const unsigned threads = thread_count(options.threads);
+
+  job_list jobs(c);
+  for (;;) {
+    const std::vector<job> batch = jobs.next_batch(threads * kTilesPerThread);
+    if (batch.empty()) return done{};
+    std::vector<std::vector<std::byte>> decoded(batch.size());
+    std::vector<std::optional<error>> failures(batch.size());
+    parallel_for(batch.size(), threads, [&](std::size_t i) {
+      const job& j = batch[i];
+      const tile_record& record = c.records[j.tile];
+      const auto bytes = file.subspan(j.file_begin, record.bytes());
+      decoded[i].resize(j.source_size());
+      const auto restored =
+          j.of->is_tensor
+              ? coder.decode(j.slice(), record, bytes,
+                             part_of((*tensor_means)[j.stream_index], j, coder.mean().bytes()),
+                             {decoded[i].data(), j.range.heads * j.head_bytes()})
+              : decode_opaque(record, bytes, decoded[i]);
+      if (!restored) failures[i] = restored.failure();
+    });
+    std::uint64_t finished = 0;
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      const job& j = batch[i];
+      if (failures[i]) return *failures[i];
+      // A tile of all heads is one run of the source; otherwise each of its rows is.
+      const bool is_run = !j.of->is_tensor || j.range.heads == j.of->heads;
+      const std::uint64_t begin =
+          j.source_begin + (j.of->is_tensor ? j.begin_in_stream() : j.opaque_begin);
+      const std::size_t run_bytes = is_run ? decoded[i].size() : j.range.heads * j.head_bytes();
+      for (std::size_t at = 0, row = 0; at < decoded[i].size(); at += run_bytes, ++row)
+        if (auto written = sink(begin + (is_run ? 0 : row * j.row_bytes()),
+                                std::span(decoded[i]).subspan(at, run_bytes));
+            !written)
+          return written;
+      finished += j.source_size();
+    }
+    if (options.report) options.report(finished);
+  }
+}
+
+result<done> read_range(const container& c, const codec& coder, std::span<const std::byte> file,
+                        const mean_lookup& means, const tensor_range& range,
+                        std::span<std::byte> out) {
+  const auto at = std::ranges::find_if(
+      c.streams, [&](const stream& s) { return s.is_tensor && s.id == range.id; });
+  if (at == c.streams.end())
+    return fail(status::invalid_argument, to_string(range.id) + ": not in this file");
+  if (range.tokens == 0 || range.heads == 0 || range.tokens > at->tokens ||
+      range.first_token > at->tokens - range.tokens || range.heads > at->heads ||
+      range.first_head > at->heads - range.heads)
+    return fail(status::invalid_argument, to_string(range.id) + ": no such tokens or heads");
+  if (auto ok = check_coding(c, coder); !ok) return ok;
+  row_view<const std::byte> tensor_means;
+  if (coder.source() == mean_source::given) {
+    const auto m = means ? means(*at) : row_view<const std::byte>{};
+    if (!m) return m.failure();
+    tensor_means = *m;
+  }
+  const std::size_t number_bytes = coder.target().bytes();
+  const std::size_t head_bytes = at->head_dim * number_bytes;
+  const std::size_t out_row = range.heads * head_bytes;
+  if (out.size() != range.tokens * out_row)
+    return fail(status::invalid_argument, to_string(range.id) + ": the output has the wrong size");
+
+  const std::uint64_t last_token = range.first_token + range.tokens;
+  const std::uint32_t last_head = range.first_head + range.heads;
+  job_list jobs(c);
+  std::vector<std::byte> tile;
+  while (const auto j = jobs.next()) {
+    const tile_range& r = j->range;
+    if (j->of != &*at || r.first_token >= last_token || r.first_head >= last_head ||
+        r.first_token + r.tokens <= range.first_token || r.first_head + r.heads <= range.first_head)
+      continue;
+    tile.resize(j->source_size());
+    const std::size_t tile_row = r.heads * head_bytes;
+    const tile_record& record = c.records[j->tile];
+    auto restored = coder.decode(j->slice(), record, file.subspan(j->file_begin, record.bytes()),
+                                 part_of(tensor_means, *j, coder.mean().bytes()),
+                                 {tile.data(), tile_row});
+    if (!restored) return restored;
+    const std::uint32_t head = std::max(r.first_head, range.first_head);
+    const std::size_t run = (std::min(r.first_head + r.heads, last_head) - head) * head_bytes;
+    for (std::uint64_t t = std::max(r.first_token, range.first_token);
+         t < std::min(r.first_token + r.tokens, last_token); ++t)
+      std::memcpy(out.data() + (t - range.first_token) * out_row +
+                      (head - range.first_head) * head_bytes,
+                  tile.data() + (t - r.first_token) * tile_row + (head - r.first_head) * head_bytes,
+                  run);
+  }
+  return done{};
+}
+
+}  // namespace skv::cpu

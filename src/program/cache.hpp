@@ -1,0 +1,71 @@
+// A KV cache in a safetensors file, as the commands see it.
+#pragma once
+
+#include <filesystem>
+#include <skv/base/status.hpp>
+#include <skv/base/view.hpp>
+#include <skv/cpu/archive.hpp>
+#include <skv/profile/profile.hpp>
+#include <vector>
+
+#include "io/mapped_file.hpp"
+#include "io/safetensors.hpp"
+
+namespace skv::program {
+
+namespace fs = std::filesystem;
+
+/// A tensor `layers.{l}.k`, `.v` [tokens, heads, head_dim] or `.latent` [tokens, head_dim].
+struct cache_tensor {
+  tensor_id id;
+  format_id format;
+  std::uint64_t tokens;
+  std::uint32_t heads, head_dim;
+  std::uint64_t begin, end;  ///< in the file
+
+  std::size_t row_bytes() const { return (end - begin) / tokens; }
+};
+
+/// A mapped file and where its K and V lie.
+struct cache {
+  fs::path path;
+  io::mapped_file file;
+  std::uint64_t data_begin = 0;       ///< length of the safetensors header
+  std::vector<cache_tensor> tensors;  ///< as they lie in the file
+
+  const cache_tensor* find(tensor_id id) const;
+  /// The format of the first tensor: others are carried along as they are.
+  format_id format() const { return tensors.front().format; }
+  row_view<const std::byte> rows(const cache_tensor& t) const {
+    return {file.bytes().data() + t.begin, t.row_bytes()};
+  }
+};
+
+/// Fails as the I/O does, or with invalid_argument if there is no K or V in the file.
+result<cache> open_cache(const fs::path& path);
+
+/// The streams of a cache for a codec of `format`: its tensors, and all other bytes.
+result<std::vector<stream>> streams_of(const cache& c, format_id format,
+                                       std::uint32_t tile_elements);
+
+/// The means of a tensor out of a reference cache, checked to be of that shape and format.
+result<row_view<const std::byte>> means_in(const cache& reference, format_id mean,
+                                           tensor_id id, std::uint64_t tokens, std::uint32_t heads,
+                                           std::uint32_t head_dim);
+/// The same for every tensor; without a reference, no means. The result borrows from `reference`.
+cpu::mean_lookup means_from(const cache* reference, format_id mean);
+
+/// A target file and, if there are references, the file of the same name among them.
+struct cache_pair {
+  fs::path target, reference;
+};
+/// Both are files, or folders of *.safetensors files; `reference` may be empty.
+result<std::vector<cache_pair>> pair_up(const fs::path& target, const fs::path& reference);
+
+/// Fits a profile to caches. Maps each file again for every pass and holds no more than one.
+result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_source source);
+
+/// `what` with the name of the file in front.
+error in_file(const fs::path& path, const error& what);
+
+}  // namespace skv::program

@@ -1,0 +1,74 @@
+// The commands of the program. Each prints its result and returns what went wrong, if anything.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "program/cache.hpp"
+
+namespace skv::program {
+
+struct calibrate_options {
+  fs::path target, reference, output;
+  std::string predictor;
+};
+result<done> calibrate(const calibrate_options& o);
+
+struct compress_options {
+  fs::path input, output, reference, profile;
+  std::string predictor;
+  bool embed_profile = false;
+  bool default_profile = false;
+  std::uint32_t tile_elements = 65536;
+  unsigned threads = 0;
+};
+result<done> compress(const compress_options& o);
+
+struct decompress_options {
+  fs::path input, output, reference, profile;
+  unsigned threads = 0;
+};
+result<done> decompress(const decompress_options& o);
+/// Decodes everything and writes nothing; `output` is not used.
+result<done> verify(const decompress_options& o);
+
+struct evaluate_options {
+  fs::path target, reference, profile;
+  std::string predictor;
+  bool json = false;
+  std::uint32_t tile_elements = 65536;
+  unsigned threads = 0;
+};
+result<done> evaluate(const evaluate_options& o);
+
+struct inspect_options {
+  fs::path input;
+  bool json = false;
+};
+result<done> inspect(const inspect_options& o);
+
+// What they share.
+
+/// Reads a .skvp file.
+result<profile_ptr> read_profile(const fs::path& path);
+
+/// How a cache is to be compressed: the profile, and whether the file must bring it along.
+struct coding_choice {
+  profile_ptr profile;
+  bool embed = false;
+};
+/// The profile that is given, or the default one if that is asked for, or else one fitted to the
+/// cache itself; without reference, predictor or profile, for the better of `none` and
+/// `previous_token`.
+result<coding_choice> choose_coding(const cache& c, const cache* reference,
+                                    const compress_options& o);
+
+/// The container of a cache before its tiles are written.
+result<container> container_of(const cache& c, const coding_choice& coding,
+                               std::uint32_t tile_elements);
+
+std::string_view name_of(mean_source source);
+/// `none` or `previous_token`; nothing for any other name.
+std::optional<mean_source> find_predictor(std::string_view name);
+
+}  // namespace skv::program

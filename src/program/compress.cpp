@@ -1,0 +1,148 @@
+#include <fmt/format.h>
+
+#include "io/output_file.hpp"
+#include "io/progress.hpp"
+#include "program/commands.hpp"
+#include <skv/predict/list.hpp>
+
+namespace skv::program {
+namespace {
+
+// Compresses into nothing, for the size.
+result<std::uint64_t> compressed_size(const cache& c, const cache* reference,
+                                      const coding_choice& coding, const compress_options& o) {
+  auto box = container_of(c, coding, o.tile_elements);
+  if (!box) return box.failure();
+  std::uint64_t bytes = 0;
+  const auto written = cpu::write_archive(
+      *box, cpu::codec(coding.profile), c.file.bytes(),
+      means_from(reference, coding.profile->content().mean),
+      [&](std::span<const std::byte> tile) -> result<done> {
+        bytes += tile.size();
+        return done{};
+      },
+      {o.threads, {}});
+  if (!written) return in_file(c.path, written.failure());
+  return bytes + front_matter(*box).size();
+}
+
+result<coding_choice> fitted(const cache& c, const cache* reference, mean_source source) {
+  auto p = fit_profile({{c.path, reference ? reference->path : fs::path()}}, source);
+  if (!p) return p.failure();
+  return coding_choice{*p, true};
+}
+
+}  // namespace
+
+std::string_view name_of(mean_source source) {
+  switch (source) {
+    case mean_source::none: return "none";
+    case mean_source::previous_token: return "previous_token";
+    case mean_source::given: return "reference";
+  }
+  return "unknown";
+}
+
+std::optional<mean_source> find_predictor(std::string_view name) {
+  for (const mean_source s : {mean_source::none, mean_source::previous_token})
+    if (name == name_of(s)) return s;
+  return std::nullopt;
+}
+
+result<coding_choice> choose_coding(const cache& c, const cache* reference,
+                                    const compress_options& o) {
+  const auto wanted =
+      reference != nullptr ? std::optional(mean_source::given) : find_predictor(o.predictor);
+  if (!o.profile.empty()) {
+    auto p = read_profile(o.profile);
+    if (!p) return p.failure();
+    const profile_content& content = (*p)->content();
+    if (content.target != c.format())
+      return fail(status::wrong_profile,
+                  fmt::format("{}: made for {} numbers, {} has {}", o.profile.string(),
+                              to_string(content.target), c.path.string(), to_string(c.format())));
+    if (content.source == mean_source::given && reference == nullptr)
+      return fail(status::wrong_profile,
+                  fmt::format("{}: made for caches with a reference: give one by --reference",
+                              o.profile.string()));
+    if (wanted && content.source != *wanted)
+      return fail(status::wrong_profile,
+                  fmt::format("{}: made for the predictor {}, not for {}", o.profile.string(),
+                              name_of(content.source), name_of(*wanted)));
+    return coding_choice{*p, o.embed_profile};
+  }
+  const format_id mean = reference != nullptr ? reference->format() : c.format();
+  if (o.default_profile) {
+    auto p = default_profile(c.format(), wanted.value_or(mean_source::none), mean);
+    if (!p) return p.failure();
+    return coding_choice{*p, o.embed_profile};
+  }
+  if (wanted) return fitted(c, reference, *wanted);
+
+  result<coding_choice> best = fitted(c, nullptr, mean_source::none);
+  if (!best) return best;
+  const auto best_size = compressed_size(c, nullptr, *best, o);
+  if (!best_size) return best_size.failure();
+  auto other = fitted(c, nullptr, mean_source::previous_token);
+  if (!other) return other;
+  const auto other_size = compressed_size(c, nullptr, *other, o);
+  if (!other_size) return other_size.failure();
+  return *other_size < *best_size ? other : best;
+}
+
+result<container> container_of(const cache& c, const coding_choice& coding,
+                               std::uint32_t tile_elements) {
+  const profile& p = *coding.profile;
+  container box;
+  box.profile = p.id();
+  box.target = p.content().target;
+  box.source = p.content().source;
+  box.mean = p.content().mean;
+  const auto header = c.file.bytes().first(c.data_begin);
+  box.preamble.assign(header.begin(), header.end());
+  if (coding.embed) box.embedded_profile.assign(p.bytes().begin(), p.bytes().end());
+  auto streams = streams_of(c, box.target, tile_elements);
+  if (!streams) return streams.failure();
+  box.streams = *std::move(streams);
+  box.records.resize(count_tiles(box.streams));
+  return box;
+}
+
+result<done> compress(const compress_options& o) {
+  auto c = open_cache(o.input);
+  if (!c) return c.failure();
+  std::optional<cache> reference;
+  if (!o.reference.empty()) {
+    auto r = open_cache(o.reference);
+    if (!r) return r.failure();
+    reference = *std::move(r);
+  }
+  const cache* const means = reference ? &*reference : nullptr;
+  const auto coding = choose_coding(*c, means, o);
+  if (!coding) return coding.failure();
+  auto box = container_of(*c, *coding, o.tile_elements);
+  if (!box) return box.failure();
+
+  auto out = io::output_file::create(o.output);
+  if (!out) return out.failure();
+  // The front matter has its final size, but not its records: it is written again at the end.
+  if (auto ok = out->append(front_matter(*box)); !ok) return ok;
+  io::progress bar("compressing", c->file.bytes().size());
+  const auto written = cpu::write_archive(
+      *box, cpu::codec(coding->profile), c->file.bytes(),
+      means_from(means, coding->profile->content().mean),
+      [&](std::span<const std::byte> tile) { return out->append(tile); },
+      {o.threads, [&](std::uint64_t bytes) { bar.add(bytes); }});
+  if (!written) return in_file(o.input, written.failure());
+  if (auto ok = out->write_at(0, front_matter(*box)); !ok) return ok;
+  const std::uint64_t compressed = out->size();
+  if (auto ok = out->commit(); !ok) return ok;
+  fmt::print("{}: {} -> {} bytes, {:.3f}x, predictor {}, profile {}{}\n", o.output.string(),
+             c->file.bytes().size(), compressed,
+             static_cast<double>(c->file.bytes().size()) / static_cast<double>(compressed),
+             name_of(box->source), to_string(box->profile),
+             box->embedded_profile.empty() ? "" : " (embedded)");
+  return done{};
+}
+
+}  // namespace skv::program

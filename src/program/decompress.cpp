@@ -1,0 +1,113 @@
+#include <fmt/format.h>
+
+#include <skv/predict/list.hpp>
+
+#include "io/output_file.hpp"
+#include "io/progress.hpp"
+#include "program/commands.hpp"
+
+namespace skv::program {
+namespace {
+
+// The profile that a container names: given, embedded, or one of the built-in ones.
+result<profile_ptr> profile_for(const container& box, const fs::path& given) {
+  result<profile_ptr> found = fail(
+      status::wrong_profile,
+      fmt::format("needs the profile {}: give it by --profile", to_string(box.profile)));
+  if (!given.empty())
+    found = read_profile(given);
+  else if (!box.embedded_profile.empty())
+    found = profile::parse(box.embedded_profile);
+  else if (auto p = default_profile(box.target, box.source, box.mean);
+           p && (*p)->id() == box.profile)
+    found = p;
+  if (!found) return found;
+  if ((*found)->id() != box.profile)
+    return fail(status::wrong_profile,
+                fmt::format("was compressed with the profile {}, {} is {}", to_string(box.profile),
+                            given.empty() ? "the embedded one" : given.string(),
+                            to_string((*found)->id())));
+  const profile_content& content = (*found)->content();
+  if (content.target != box.target || content.source != box.source || content.mean != box.mean)
+    return fail(status::corrupt, "its header contradicts its profile");
+  return found;
+}
+
+struct opened {
+  io::mapped_file file;
+  container box;
+  profile_ptr profile;
+  std::optional<cache> reference;
+};
+
+result<opened> open_archive(const decompress_options& o) {
+  auto file = io::mapped_file::open(o.input);
+  if (!file) return file.failure();
+  auto box = parse_container(file->bytes());
+  if (!box) return in_file(o.input, box.failure());
+  auto profile = profile_for(*box, o.profile);
+  if (!profile) return in_file(o.input, profile.failure());
+  opened a{*std::move(file), *std::move(box), *profile, std::nullopt};
+  if (a.box.source == mean_source::given) {
+    if (o.reference.empty())
+      return fail(status::invalid_argument,
+                  o.input.string() +
+                      ": was compressed with a reference: give the same one by --reference");
+    auto r = open_cache(o.reference);
+    if (!r) return r.failure();
+    a.reference = *std::move(r);
+  }
+  return a;
+}
+
+result<done> decode(const opened& a, const decompress_options& o, std::string_view doing,
+                    const cpu::placed_byte_sink& sink) {
+  io::progress bar(doing, a.box.source_bytes());
+  const auto restored = cpu::read_archive(
+      a.box, cpu::codec(a.profile), a.file.bytes(),
+      means_from(a.reference ? &*a.reference : nullptr, a.box.mean), sink,
+      {o.threads, [&](std::uint64_t bytes) { bar.add(bytes); }});
+  if (!restored) return in_file(o.input, restored.failure());
+  return restored;
+}
+
+}  // namespace
+
+result<profile_ptr> read_profile(const fs::path& path) {
+  const auto file = io::mapped_file::open(path);
+  if (!file) return file.failure();
+  auto p = profile::parse(file->bytes());
+  if (!p) return in_file(path, p.failure());
+  return p;
+}
+
+result<done> decompress(const decompress_options& o) {
+  const auto a = open_archive(o);
+  if (!a) return a.failure();
+  auto out = io::output_file::create(o.output);
+  if (!out) return out.failure();
+  const auto restored = decode(*a, o, "decompressing",
+                               [&](std::uint64_t offset, std::span<const std::byte> bytes) {
+                                 return out->write_at(offset, bytes);
+                               });
+  if (!restored) return restored;
+  if (out->size() != a->box.source_bytes())
+    return fail(status::corrupt, o.input.string() + ": restored to an unexpected size");
+  if (auto ok = out->commit(); !ok) return ok;
+  fmt::print("{}: restored, {} bytes\n", o.output.string(), a->box.source_bytes());
+  return done{};
+}
+
+result<done> verify(const decompress_options& o) {
+  const auto a = open_archive(o);
+  if (!a) return a.failure();
+  const auto restored =
+      decode(*a, o, "verifying",
+             [](std::uint64_t, std::span<const std::byte>) -> result<done> { return done{}; });
+  if (!restored) return restored;
+  fmt::print("{}: ok, {} tiles restore {} bytes\n", o.input.string(), a->box.records.size(),
+             a->box.source_bytes());
+  return done{};
+}
+
+}  // namespace skv::program
