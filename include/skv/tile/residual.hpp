@@ -78,9 +78,7 @@ struct residual_coding {
       g.flip = Lanes::signed_shift(left, 31);
       const U32 distance = (left ^ g.flip) - g.flip;
       const U32 position = Lanes::min(distance >> (kFiner - 3), U32(kPositions - 1));
-      const U32 octave =
-          Lanes::max(Lanes::floor_log2(g.mean | 1), U32(Target.mantissa_bits)) -
-          Target.mantissa_bits;
+      const U32 octave = Lanes::max(g.mean >> Target.mantissa_bits, U32(1)) - 1;
       g.context =
           ((scale_context<Target, Lanes>(code, g.floor + octave) >> 1) << 2) + position;
     }
