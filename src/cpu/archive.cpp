@@ -26,11 +26,13 @@ struct job {
   std::size_t number_bytes() const { return of->bytes() / of->numbers(); }
   std::size_t row_bytes() const { return std::size_t{of->heads} * of->head_dim * number_bytes(); }
   std::size_t head_bytes() const { return of->head_dim * number_bytes(); }
+  std::size_t tile_row_bytes() const { return range.heads * head_bytes(); }
   std::uint64_t begin_in_stream() const {
-    return range.first_token * row_bytes() + range.first_head * head_bytes();
+    return of->is_tensor ? range.first_token * row_bytes() + range.first_head * head_bytes()
+                         : opaque_begin;
   }
   std::uint64_t source_size() const {
-    return of->is_tensor ? std::uint64_t{range.tokens} * range.heads * head_bytes() : opaque_bytes;
+    return of->is_tensor ? range.tokens * std::uint64_t{tile_row_bytes()} : opaque_bytes;
   }
 };
 
@@ -105,6 +107,30 @@ row_view<const std::byte> part_of(row_view<const std::byte> tensor, const job& j
           tensor.token_stride_bytes};
 }
 
+// Does the work of every tile on all threads, a batch at a time, and hands the bytes it gives to
+// `emit` in order, on this thread. Holds one batch.
+template <class Work, class Emit>
+result<done> for_each_tile(const container& c, const archive_options& options, const Work& work,
+                           const Emit& emit) {
+  const unsigned threads = thread_count(options.threads);
+  job_list jobs(c);
+  for (;;) {
+    const std::vector<job> batch = jobs.next_batch(threads * kTilesPerThread);
+    if (batch.empty()) return done{};
+    std::vector<std::vector<std::byte>> bytes(batch.size());
+    std::vector<result<done>> outcomes(batch.size(), done{});
+    parallel_for(batch.size(), threads,
+                 [&](std::size_t i) { outcomes[i] = work(batch[i], bytes[i]); });
+    std::uint64_t finished = 0;
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      if (!outcomes[i]) return outcomes[i];
+      if (auto ok = emit(batch[i], bytes[i]); !ok) return ok;
+      finished += batch[i].source_size();
+    }
+    if (options.report) options.report(finished);
+  }
+}
+
 result<done> check_coding(const container& c, const codec& coder) {
   for (const stream& s : c.streams)
     if (s.is_tensor && s.format != coder.target().id)
@@ -123,45 +149,28 @@ result<done> write_archive(container& c, const codec& coder, std::span<const std
   const auto tensor_means = all_means(c, coder, means);
   if (!tensor_means) return tensor_means.failure();
   c.records.assign(count_tiles(c.streams), {});
-  const unsigned threads = thread_count(options.threads);
 
-  job_list jobs(c);
-  for (;;) {
-    const std::vector<job> batch = jobs.next_batch(threads * kTilesPerThread);
-    if (batch.empty()) return done{};
-    std::vector<std::vector<std::byte>> encoded(batch.size());
-    std::vector<std::optional<error>> failures(batch.size());
-    parallel_for(batch.size(), threads, [&](std::size_t i) {
-      const job& j = batch[i];
-      if (!j.of->is_tensor) {
-        const auto chunk = source.subspan(j.source_begin + j.opaque_begin, j.opaque_bytes);
-        opaque_tile t = encode_opaque(chunk);
-        if (t.record.mode() == tile_mode::raw) t.bytes.assign(chunk.begin(), chunk.end());
-        c.records[j.tile] = t.record;
-        encoded[i] = std::move(t.bytes);
-        return;
-      }
-      encoded[i].resize(j.source_size());
-      const row_view<const std::byte> numbers{
-          source.data() + j.source_begin + j.begin_in_stream(), j.row_bytes()};
-      const auto record = coder.encode(
-          j.slice(), numbers,
-          part_of((*tensor_means)[j.stream_index], j, coder.mean().bytes()), encoded[i]);
-      if (!record) {
-        failures[i] = record.failure();
-        return;
-      }
-      c.records[j.tile] = *record;
-      encoded[i].resize(record->bytes());
-    });
-    std::uint64_t finished = 0;
-    for (std::size_t i = 0; i < batch.size(); ++i) {
-      if (failures[i]) return *failures[i];
-      if (auto written = sink(encoded[i]); !written) return written;
-      finished += batch[i].source_size();
+  const auto encode = [&](const job& j, std::vector<std::byte>& bytes) -> result<done> {
+    const auto from = source.subspan(j.source_begin + j.begin_in_stream());
+    if (!j.of->is_tensor) {
+      const auto chunk = from.first(j.opaque_bytes);
+      opaque_tile t = encode_opaque(chunk);
+      if (t.record.mode() == tile_mode::raw) t.bytes.assign(chunk.begin(), chunk.end());
+      c.records[j.tile] = t.record;
+      bytes = std::move(t.bytes);
+      return done{};
     }
-    if (options.report) options.report(finished);
-  }
+    bytes.resize(j.source_size());
+    const auto record =
+        coder.encode(j.slice(), {from.data(), j.row_bytes()},
+                     part_of((*tensor_means)[j.stream_index], j, coder.mean().bytes()), bytes);
+    if (!record) return record.failure();
+    c.records[j.tile] = *record;
+    bytes.resize(record->bytes());
+    return done{};
+  };
+  return for_each_tile(c, options, encode,
+                       [&](const job&, std::span<const std::byte> bytes) { return sink(bytes); });
 }
 
 result<done> read_archive(const container& c, const codec& coder, std::span<const std::byte> file,
@@ -171,45 +180,29 @@ result<done> read_archive(const container& c, const codec& coder, std::span<cons
   const auto tensor_means = all_means(c, coder, means);
   if (!tensor_means) return tensor_means.failure();
   if (auto written = sink(0, c.preamble); !written) return written;
-  const unsigned threads = thread_count(options.threads);
 
-  job_list jobs(c);
-  for (;;) {
-    const std::vector<job> batch = jobs.next_batch(threads * kTilesPerThread);
-    if (batch.empty()) return done{};
-    std::vector<std::vector<std::byte>> decoded(batch.size());
-    std::vector<std::optional<error>> failures(batch.size());
-    parallel_for(batch.size(), threads, [&](std::size_t i) {
-      const job& j = batch[i];
-      const tile_record& record = c.records[j.tile];
-      const auto bytes = file.subspan(j.file_begin, record.bytes());
-      decoded[i].resize(j.source_size());
-      const auto restored =
-          j.of->is_tensor
-              ? coder.decode(j.slice(), record, bytes,
-                             part_of((*tensor_means)[j.stream_index], j, coder.mean().bytes()),
-                             {decoded[i].data(), j.range.heads * j.head_bytes()})
-              : decode_opaque(record, bytes, decoded[i]);
-      if (!restored) failures[i] = restored.failure();
-    });
-    std::uint64_t finished = 0;
-    for (std::size_t i = 0; i < batch.size(); ++i) {
-      const job& j = batch[i];
-      if (failures[i]) return *failures[i];
-      // A tile of all heads is one run of the source; otherwise each of its rows is.
-      const bool is_run = !j.of->is_tensor || j.range.heads == j.of->heads;
-      const std::uint64_t begin =
-          j.source_begin + (j.of->is_tensor ? j.begin_in_stream() : j.opaque_begin);
-      const std::size_t run_bytes = is_run ? decoded[i].size() : j.range.heads * j.head_bytes();
-      for (std::size_t at = 0, row = 0; at < decoded[i].size(); at += run_bytes, ++row)
-        if (auto written = sink(begin + (is_run ? 0 : row * j.row_bytes()),
-                                std::span(decoded[i]).subspan(at, run_bytes));
-            !written)
-          return written;
-      finished += j.source_size();
-    }
-    if (options.report) options.report(finished);
-  }
+  const auto decode = [&](const job& j, std::vector<std::byte>& bytes) -> result<done> {
+    const tile_record& record = c.records[j.tile];
+    const auto stored = file.subspan(j.file_begin, record.bytes());
+    bytes.resize(j.source_size());
+    if (!j.of->is_tensor) return decode_opaque(record, stored, bytes);
+    return coder.decode(j.slice(), record, stored,
+                        part_of((*tensor_means)[j.stream_index], j, coder.mean().bytes()),
+                        {bytes.data(), j.tile_row_bytes()});
+  };
+  const auto place = [&](const job& j, std::span<const std::byte> bytes) -> result<done> {
+    // A tile of all heads is one run of the source; otherwise each of its rows is.
+    const bool is_run = !j.of->is_tensor || j.range.heads == j.of->heads;
+    const std::uint64_t begin = j.source_begin + j.begin_in_stream();
+    if (is_run) return sink(begin, bytes);
+    for (std::uint32_t row = 0; row < j.range.tokens; ++row)
+      if (auto ok = sink(begin + row * j.row_bytes(),
+                         bytes.subspan(row * j.tile_row_bytes(), j.tile_row_bytes()));
+          !ok)
+        return ok;
+    return done{};
+  };
+  return for_each_tile(c, options, decode, place);
 }
 
 result<done> read_range(const container& c, const codec& coder, std::span<const std::byte> file,

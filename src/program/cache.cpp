@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
-#include <optional>
 #include <skv/calibrate/calibrate.hpp>
 #include <skv/predict/list.hpp>
 
@@ -80,6 +79,18 @@ result<cache> open_cache(const fs::path& path) {
                 path.string() + ": no K or V: tensors `layers.{l}.k` and `layers.{l}.v` [tokens, "
                                 "kv_heads, head_dim] of BF16, F16, F8_E4M3 or F8_E5M2 are wanted");
   return c;
+}
+
+result<open_pair> open(const cache_pair& pair) {
+  auto target = open_cache(pair.target);
+  if (!target) return target.failure();
+  open_pair opened{*std::move(target), std::nullopt};
+  if (!pair.reference.empty()) {
+    auto reference = open_cache(pair.reference);
+    if (!reference) return reference.failure();
+    opened.reference = *std::move(reference);
+  }
+  return opened;
 }
 
 result<std::vector<stream>> streams_of(const cache& c, format_id format,
@@ -163,16 +174,12 @@ result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_sourc
   format_id target{}, mean{};
   do {
     for (const cache_pair& pair : pairs) {
-      auto c = open_cache(pair.target);
-      if (!c) return c.failure();
-      std::optional<cache> reference;
-      if (source == mean_source::given) {
-        auto r = open_cache(pair.reference);
-        if (!r) return r.failure();
-        reference = *std::move(r);
-      }
+      const auto opened = open({pair.target, source == mean_source::given ? pair.reference : ""});
+      if (!opened) return opened.failure();
+      const cache& c = opened->target;
+      const cache* const reference = opened->means();
       if (!fit) {
-        target = c->format();
+        target = c.format();
         mean = reference ? reference->format() : target;
         if (!is_coded(target, source, mean))
           return fail(status::invalid_argument,
@@ -181,7 +188,7 @@ result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_sourc
                           " ones: give it in the same format, or in bf16 or fp16 for an fp8 cache");
         fit.emplace(target, source, mean);
       }
-      for (const cache_tensor& t : c->tensors) {
+      for (const cache_tensor& t : c.tensors) {
         if (t.format != target) continue;
         row_view<const std::byte> means;
         if (reference) {
@@ -190,7 +197,7 @@ result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_sourc
           means = *m;
         }
         const auto added = fit->add(t.id, static_cast<std::uint32_t>(t.tokens), t.heads,
-                                    t.head_dim, c->rows(t), means);
+                                    t.head_dim, c.rows(t), means);
         if (!added) return in_file(pair.target, added.failure());
       }
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <skv/base/status.hpp>
 #include <skv/base/view.hpp>
 #include <skv/cpu/archive.hpp>
@@ -59,6 +60,15 @@ cpu::mean_lookup means_from(const cache* reference, format_id mean);
 struct cache_pair {
   fs::path target, reference;
 };
+/// A pair with both files open; the reference is missing if the pair has none.
+struct open_pair {
+  cache target;
+  std::optional<cache> reference;
+
+  const cache* means() const { return reference ? &*reference : nullptr; }
+};
+result<open_pair> open(const cache_pair& pair);
+
 /// Both are files, or folders of *.safetensors files; `reference` may be empty.
 result<std::vector<cache_pair>> pair_up(const fs::path& target, const fs::path& reference);
 

@@ -109,28 +109,22 @@ result<container> container_of(const cache& c, const coding_choice& coding,
 }
 
 result<done> compress(const compress_options& o) {
-  auto c = open_cache(o.input);
-  if (!c) return c.failure();
-  std::optional<cache> reference;
-  if (!o.reference.empty()) {
-    auto r = open_cache(o.reference);
-    if (!r) return r.failure();
-    reference = *std::move(r);
-  }
-  const cache* const means = reference ? &*reference : nullptr;
-  const auto coding = choose_coding(*c, means, o);
+  const auto opened = open({o.input, o.reference});
+  if (!opened) return opened.failure();
+  const cache& c = opened->target;
+  const auto coding = choose_coding(c, opened->means(), o);
   if (!coding) return coding.failure();
-  auto box = container_of(*c, *coding, o.tile_elements);
+  auto box = container_of(c, *coding, o.tile_elements);
   if (!box) return box.failure();
 
   auto out = io::output_file::create(o.output);
   if (!out) return out.failure();
   // The front matter has its final size, but not its records: it is written again at the end.
   if (auto ok = out->append(front_matter(*box)); !ok) return ok;
-  io::progress bar("compressing", c->file.bytes().size());
+  io::progress bar("compressing", c.file.bytes().size());
   const auto written = cpu::write_archive(
-      *box, cpu::codec(coding->profile), c->file.bytes(),
-      means_from(means, coding->profile->content().mean),
+      *box, cpu::codec(coding->profile), c.file.bytes(),
+      means_from(opened->means(), coding->profile->content().mean),
       [&](std::span<const std::byte> tile) { return out->append(tile); },
       {o.threads, [&](std::uint64_t bytes) { bar.add(bytes); }});
   if (!written) return in_file(o.input, written.failure());
@@ -138,8 +132,8 @@ result<done> compress(const compress_options& o) {
   const std::uint64_t compressed = out->size();
   if (auto ok = out->commit(); !ok) return ok;
   fmt::print("{}: {} -> {} bytes, {:.3f}x, predictor {}, profile {}{}\n", o.output.string(),
-             c->file.bytes().size(), compressed,
-             static_cast<double>(c->file.bytes().size()) / static_cast<double>(compressed),
+             c.file.bytes().size(), compressed,
+             static_cast<double>(c.file.bytes().size()) / static_cast<double>(compressed),
              name_of(box->source), to_string(box->profile),
              box->embedded_profile.empty() ? "" : " (embedded)");
   return done{};

@@ -29,25 +29,19 @@ struct report {
 };
 
 result<done> add(report& r, const cache_pair& pair, const evaluate_options& o) {
-  auto c = open_cache(pair.target);
-  if (!c) return c.failure();
-  std::optional<cache> reference;
-  if (!pair.reference.empty()) {
-    auto opened = open_cache(pair.reference);
-    if (!opened) return opened.failure();
-    reference = *std::move(opened);
-  }
-  const cache* const means = reference ? &*reference : nullptr;
+  const auto opened = open(pair);
+  if (!opened) return opened.failure();
+  const cache& c = opened->target;
   compress_options as;
   as.profile = o.profile;
   as.predictor = o.predictor;
-  const auto coding = choose_coding(*c, means, as);
+  const auto coding = choose_coding(c, opened->means(), as);
   if (!coding) return coding.failure();
-  auto box = container_of(*c, {coding->profile, false}, o.tile_elements);
+  auto box = container_of(c, {coding->profile, false}, o.tile_elements);
   if (!box) return box.failure();
   std::uint64_t bytes = 0;
   const auto written = cpu::write_archive(
-      *box, cpu::codec(coding->profile), c->file.bytes(), means_from(means, box->mean),
+      *box, cpu::codec(coding->profile), c.file.bytes(), means_from(opened->means(), box->mean),
       [&](std::span<const std::byte> tile) -> result<done> {
         bytes += tile.size();
         return done{};
