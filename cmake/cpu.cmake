@@ -1,6 +1,12 @@
-set(SKV_ISA_FLAGS_scalar "")
-set(SKV_ISA_FLAGS_portable "")
+# The reference lanes are for comparison, not for speed; and inlining all of their loops takes minutes.
+set(SKV_ISA_FLAGS_scalar -O1)
+set(SKV_ISA_FLAGS_portable -O2)
 set(SKV_ISA_FLAGS_avx2 -mavx2 -mbmi -mbmi2 -mlzcnt -mpopcnt)
+# GCC (12) builds vector constants in registers, inside loops, unless told that this is slow; and it
+# schedules for a machine of its own.
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  list(APPEND SKV_ISA_FLAGS_avx2 -mtune=znver3 -mtune-ctrl=^inter_unit_moves_to_vec)
+endif()
 set(SKV_ISA_FLAGS_avx512 ${SKV_ISA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512cd
   -mavx512vbmi -mavx512vbmi2 -mprefer-vector-width=512)
 

@@ -132,6 +132,8 @@ result<done> for_each_tile(const container& c, const archive_options& options, c
 }
 
 result<done> check_coding(const container& c, const codec& coder) {
+  if (c.target != coder.target().id || c.source != coder.source() || c.mean != coder.mean().id)
+    return fail(status::wrong_profile, "the profile is for another format or predictor");
   for (const stream& s : c.streams)
     if (s.is_tensor && s.format != coder.target().id)
       return fail(status::corrupt, to_string(s.id) + ": its number format is not the profile's");

@@ -5,8 +5,6 @@
 namespace skv::cpu {
 namespace {
 
-constexpr std::uint32_t kMaxDefaultWidth = 1u << 16;
-
 coding_id id_of(const profile& p) {
   return {p.content().target, p.content().source, p.content().mean};
 }
@@ -23,7 +21,7 @@ codec::codec(profile_ptr p, isa set)
       mean_(*find_format(static_cast<std::uint8_t>(profile_->content().mean))),
       isa_(is_available(set) ? set : isa::portable) {
   if (profile_->content().scales.empty())
-    default_codes_.assign(kMaxDefaultWidth, profile_->content().default_code);
+    default_codes_.assign(kMaxTileElements, profile_->content().default_code);
 }
 
 result<std::span<const scale_code>> codec::codes_of(const tile_slice& t) const {
@@ -37,13 +35,7 @@ result<std::span<const scale_code>> codec::codes_of(const tile_slice& t) const {
                            " numbers, of heads that exist");
   const std::size_t first = std::size_t{t.first_head} * t.head_dim;
   const std::size_t width = std::size_t{t.head_count} * t.head_dim;
-  if (!default_codes_.empty()) {
-    if (width > default_codes_.size())
-      return with_tensor(status::invalid_argument, t.tensor,
-                         "rows of more than " + std::to_string(default_codes_.size()) +
-                             " numbers need a profile with scales");
-    return std::span<const scale_code>(default_codes_).first(width);
-  }
+  if (!default_codes_.empty()) return std::span<const scale_code>(default_codes_).first(width);
   auto codes = profile_->codes(t.tensor, t.heads, t.head_dim);
   if (!codes) return codes;
   return codes->subspan(first, width);

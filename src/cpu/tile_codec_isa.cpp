@@ -94,12 +94,27 @@ void fill(const decode_arguments& a, Pattern number) {
       std::memcpy(a.numbers.at(t, 0) + i * sizeof number, &number, sizeof number);
 }
 
+// Fields and bytes that an encoder writes as zeros.
+template <class Coding, mean_source Source>
+bool zeros_are_zero(const decode_arguments& a) {
+  const tile_record& r = a.record;
+  const bool has_means = r.mode() == tile_mode::coded || r.mode() == tile_mode::prediction;
+  if (!(has_means && Source == mean_source::given) && r.prediction_hash != 0) return false;
+  if (r.mode() != tile_mode::coded) return r.tail_steps() == 0;
+  const std::size_t end = kStateBytes + plane_bytes(Coding::kPlane, a.shape);
+  if (Coding::kPlane && r.bytes() >= end)
+    for (std::size_t i = kStateBytes + a.shape.elements(); i < end; ++i)
+      if (a.bytes[i] != std::byte{0}) return false;
+  return true;
+}
+
 template <class Coding, mean_source Source>
 status decode(const decode_arguments& a) {
   using number_type = pattern_of<Coding::kTarget>;
   using mean_pattern = pattern_of<Coding::kMean>;
   const std::size_t row_bytes = a.shape.width * sizeof(number_type);
   const row_view<const std::byte> written{a.numbers.data, a.numbers.token_stride_bytes};
+  if (!zeros_are_zero<Coding, Source>(a)) return status::corrupt;
 
   switch (a.record.mode()) {
     case tile_mode::raw:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <skv/format/byte_io.hpp>
+#include <skv/predict/list.hpp>
 #include <zstd.h>
 
 #define XXH_INLINE_ALL
@@ -78,6 +79,7 @@ result<done> parse_metadata(std::span<const std::byte> bytes, container& c) {
   if (!in.ok() || streams > in.left() / kStreamBytes)
     return fail(status::corrupt, "metadata: more streams than bytes");
   std::uint64_t total = preamble;
+  c.streams.reserve(streams);
   for (std::uint32_t i = 0; i < streams; ++i) {
     stream s;
     const auto is_tensor = in.read<std::uint8_t>();
@@ -241,6 +243,8 @@ result<container> parse_container(std::span<const std::byte> file) {
   if (features != 0) return fail(status::unsupported, "needs a feature that this build lacks");
   if (!target || !mean || source > static_cast<std::uint8_t>(mean_source::given))
     return fail(status::unsupported, "unknown number format or predictor");
+  if (!is_coded(target->id, static_cast<mean_source>(source), mean->id))
+    return fail(status::corrupt, "no coding has its number formats and predictor");
   if (reserved != 0) return fail(status::corrupt, "reserved bytes are not zero");
   c.target = target->id;
   c.source = static_cast<mean_source>(source);

@@ -136,6 +136,9 @@ result<profile_content> deserialise(std::span<const std::byte> bytes) {
   c.source = static_cast<mean_source>(source);
   c.mean = mean->id;
   if (reserved != 0) return fail(status::corrupt, "profile: reserved bytes are not zero");
+  const table_shape shape = coding_table_shape(c.target, c.source, c.mean);
+  if (contexts != shape.contexts || tokens != shape.tokens)
+    return fail(status::corrupt, "profile: its tables have the wrong shape");
 
   if (tensors > in.left() / kTensorBytes)
     return fail(status::corrupt, "profile: more tensors than bytes");

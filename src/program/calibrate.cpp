@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include "io/output_file.hpp"
 #include "program/commands.hpp"
 
 namespace skv::program {
@@ -11,7 +10,9 @@ result<done> calibrate(const calibrate_options& o) {
   const mean_source source =
       !o.reference.empty() ? mean_source::given
                            : find_predictor(o.predictor).value_or(mean_source::none);
-  auto out = io::output_file::create(o.output);
+  std::vector<fs::path> inputs;
+  for (const cache_pair& pair : *pairs) inputs.insert(inputs.end(), {pair.target, pair.reference});
+  auto out = create_output(o.output, inputs);
   if (!out) return out.failure();
   const auto p = fit_profile(*pairs, source);
   if (!p) return p.failure();

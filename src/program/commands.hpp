@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "io/output_file.hpp"
 #include "program/cache.hpp"
 
 namespace skv::program {
@@ -48,6 +49,10 @@ struct inspect_options {
 result<done> inspect(const inspect_options& o);
 
 // What they share.
+
+/// io::output_file::create, unless the output is one of the inputs under whatever name: these stay
+/// as they are. Empty paths are no inputs.
+result<io::output_file> create_output(const fs::path& output, const std::vector<fs::path>& inputs);
 
 /// Reads a .skvp file.
 result<profile_ptr> read_profile(const fs::path& path);

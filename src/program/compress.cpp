@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include "io/output_file.hpp"
 #include "io/progress.hpp"
 #include "program/commands.hpp"
 #include <skv/predict/list.hpp>
@@ -75,7 +74,7 @@ result<coding_choice> choose_coding(const cache& c, const cache* reference,
   if (o.default_profile) {
     auto p = default_profile(c.format(), wanted.value_or(mean_source::none), mean);
     if (!p) return p.failure();
-    return coding_choice{*p, o.embed_profile};
+    return coding_choice{*p, true};
   }
   if (wanted) return fitted(c, reference, *wanted);
 
@@ -117,7 +116,7 @@ result<done> compress(const compress_options& o) {
   auto box = container_of(c, *coding, o.tile_elements);
   if (!box) return box.failure();
 
-  auto out = io::output_file::create(o.output);
+  auto out = create_output(o.output, {o.input, o.reference, o.profile});
   if (!out) return out.failure();
   // The front matter has its final size, but not its records: it is written again at the end.
   if (auto ok = out->append(front_matter(*box)); !ok) return ok;

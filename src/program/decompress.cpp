@@ -1,15 +1,12 @@
 #include <fmt/format.h>
 
-#include <skv/predict/list.hpp>
-
-#include "io/output_file.hpp"
 #include "io/progress.hpp"
 #include "program/commands.hpp"
 
 namespace skv::program {
 namespace {
 
-// The profile that a container names: given, embedded, or one of the built-in ones.
+// The profile that a container names: given or embedded.
 result<profile_ptr> profile_for(const container& box, const fs::path& given) {
   result<profile_ptr> found = fail(
       status::wrong_profile,
@@ -18,9 +15,6 @@ result<profile_ptr> profile_for(const container& box, const fs::path& given) {
     found = read_profile(given);
   else if (!box.embedded_profile.empty())
     found = profile::parse(box.embedded_profile);
-  else if (auto p = default_profile(box.target, box.source, box.mean);
-           p && (*p)->id() == box.profile)
-    found = p;
   if (!found) return found;
   if ((*found)->id() != box.profile)
     return fail(status::wrong_profile,
@@ -84,7 +78,7 @@ result<profile_ptr> read_profile(const fs::path& path) {
 result<done> decompress(const decompress_options& o) {
   const auto a = open_archive(o);
   if (!a) return a.failure();
-  auto out = io::output_file::create(o.output);
+  auto out = create_output(o.output, {o.input, o.reference, o.profile});
   if (!out) return out.failure();
   const auto restored = decode(*a, o, "decompressing",
                                [&](std::uint64_t offset, std::span<const std::byte> bytes) {

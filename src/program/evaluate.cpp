@@ -51,16 +51,15 @@ result<done> add(report& r, const cache_pair& pair, const evaluate_options& o) {
 
   std::size_t tile = 0;
   for (const stream& s : box->streams) {
-    std::uint64_t stream_bytes = 0;
-    for (std::uint64_t i = 0; i < s.tiles(); ++i)
-      stream_bytes += box->records[tile++].bytes() + sizeof(tile_record);
+    std::uint64_t stored = 0;
+    for (std::uint64_t i = 0; i < s.tiles(); ++i) stored += box->records[tile++].bytes();
     if (!s.is_tensor) {
-      bytes -= s.opaque_bytes;  // may go below zero for a while: the sum does not
+      bytes -= stored;
       continue;
     }
     tally& t = r.tensors[s.id];
     t.numbers += s.numbers();
-    t.bytes += stream_bytes;
+    t.bytes += stored + s.tiles() * sizeof(tile_record);
     r.total.numbers += s.numbers();
   }
   r.total.bytes += bytes + front_matter(*box).size();

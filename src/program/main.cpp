@@ -68,7 +68,7 @@ int main(int argc, char** argv) {
       ->check(predictors)
       ->excludes(reference);
   sub->add_flag("--embed-profile", com.embed_profile, "Store the profile in the file");
-  sub->add_flag("--default-profile", com.default_profile, "Use the built-in profile: no fitting")
+  sub->add_flag("--default-profile", com.default_profile, "Embed the built-in profile: no fitting")
       ->excludes(profile);
   sub->add_option("--tile-elements", com.tile_elements, "Numbers per tile")
       ->check(CLI::Range(1u, kMaxTileElements))

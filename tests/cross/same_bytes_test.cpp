@@ -98,6 +98,24 @@ TEST_P(same_bytes, modes_are_those_that_the_data_call_for) {
   }
 }
 
+// Hardly any bits a step: the count of tail steps is full before a state is.
+TEST_P(same_bytes, of_a_tail_as_long_as_can_be) {
+  if (GetParam().source != mean_source::given) GTEST_SKIP() << "not everything is predicted";
+  tile_case c = make_case(GetParam(), {100, 32}, data_kind::as_predicted, table_kind::fitted);
+  c.numbers[0] ^= std::byte{1};
+  std::fill(c.codes.begin(), c.codes.end(), std::byte{0});  // steps so small that no bits are raw
+  with_coding(c.id, [&]<class Coding>() {
+    c.tables = make_tables<residual_tokens>(Coding::kContexts, 0, [&](std::uint32_t) {
+      return single_token(residual_tokens::kCount, 0);
+    });
+  });
+  const encoded e = check(c);
+  if (c.id.target == c.id.mean) {  // otherwise not all tokens are 0
+    EXPECT_EQ(e.record.mode(), tile_mode::coded);
+    EXPECT_EQ(e.record.tail_steps(), kMaxTailSteps);
+  }
+}
+
 // Rows apart, at odd addresses: neither the gaps nor what lies around is touched.
 TEST_P(same_bytes, of_rows_with_gaps_at_odd_addresses) {
   const tile_case c = make_case(GetParam(), {9, 75}, data_kind::gaussian, table_kind::fitted);
@@ -132,9 +150,10 @@ TEST_P(same_bytes, of_rows_with_gaps_at_odd_addresses) {
     for (const tile_mode mode : {tile_mode::coded, tile_mode::raw, tile_mode::constant}) {
       const std::vector<std::byte>& stored = mode == tile_mode::coded ? expected.bytes : c.numbers;
       tile_record r = record;
-      if (mode != tile_mode::coded)
-        r.packed =
-            tile_record::pack(mode, mode == tile_mode::raw ? stored.size() : c.target().bytes());
+      if (mode != tile_mode::coded) {
+        const std::size_t size = mode == tile_mode::raw ? stored.size() : c.target().bytes();
+        r = {tile_record::pack(mode, size), record.data_hash, 0};
+      }
       std::vector<std::byte> odd(1 + stored.size());
       std::copy(stored.begin(), stored.end(), odd.begin() + 1);
       guarded_bytes out(numbers.size());

@@ -122,8 +122,9 @@ void encode(const message& m, const slow_coder& slow, rans_encoder<L>& encoder, 
   using u32 = typename L::u32;
   u32 state[L::kParts];
   for (u32& x : state) x = u32(kStartState);
+  bool in_tail = true;
   const auto leave_tail = [&] {
-    encoder.in_tail = false;
+    in_tail = false;
     for (u32& x : state) x = x + kStateFloor;
   };
   for (auto s = m.steps.rbegin(); s != m.steps.rend(); ++s) {
@@ -133,11 +134,11 @@ void encode(const message& m, const slow_coder& slow, rans_encoder<L>& encoder, 
           encoder.lookup(part_of<L>(s->context, part), part_of<L>(s->token, part)),
           part_of<L>(s->marked, part));
     };
-    if (encoder.in_tail) {
+    if (in_tail) {
       bool full = tail_steps == kMaxTailSteps;
       each_part([&](u32 x, std::uint32_t part, const auto& entry, auto marked) {
         const u32 width = part_of<L>(s->width, part) + part_of<L>(s->second_width, part);
-        full |= encoder.fills(x, entry, width, marked);
+        full |= L::any(encoder.fills(x, entry, width) & marked);
       });
       full ? leave_tail() : void(++tail_steps);
     }
@@ -146,10 +147,12 @@ void encode(const message& m, const slow_coder& slow, rans_encoder<L>& encoder, 
       encoder.bits(x, part_of<L>(s->second_bits, part), width, (width != u32(0)) & marked);
     });
     each_part([&](u32& x, std::uint32_t part, const auto& entry, auto marked) {
-      encoder.token(x, entry, part_of<L>(s->bits, part), part_of<L>(s->width, part), marked);
+      const u32 width = part_of<L>(s->width, part);
+      encoder.spill(x, encoder.is_high(x, entry, width) & marked);
+      x = L::select(marked, encoder.token(x, entry, part_of<L>(s->bits, part), width), x);
     });
   }
-  if (encoder.in_tail) leave_tail();
+  if (in_tail) leave_tail();
   for (std::uint32_t part = 0; part < L::kParts; ++part) set_part<L>(states, part, state[part]);
   ASSERT_FALSE(encoder.words.overrun);
   ASSERT_EQ(tail_steps, slow.tail_steps);
@@ -169,23 +172,25 @@ void decode(const message& m, rans_decoder<L> decoder, const lane_values& states
   for (std::size_t n = 0; n < m.steps.size(); ++n) {
     const step& s = m.steps[n];
     if (n == m.steps.size() - tail_steps) {
-      decoder.in_tail = true;
+      decoder.enter_tail();
       subtract_floor();
     }
     lane_values residual{}, second{};
     for (std::uint32_t part = 0; part < L::kParts; ++part) {
       const auto marked = part_of<L>(s.marked, part);
       u32 x = state[part];
-      const u32 entry = decoder.token(x, part_of<L>(s.context, part));
+      const u32 entry = decoder.lookup(x, part_of<L>(s.context, part));
+      decoder.token(x, entry);
       const u32 width = (entry >> kBitsShift) & kBitsMask;
       set_part<L>(residual, part, L::signed_shift(entry, kBaseShift) ^ decoder.bits(x, width));
-      decoder.refill(x, marked);
+      decoder.refill(x, decoder.is_low(x) & marked);
       state[part] = L::select(marked, x, state[part]);
     }
     for (std::uint32_t part = 0; part < L::kParts; ++part) {
       const u32 width = part_of<L>(s.second_width, part);
       set_part<L>(second, part, decoder.bits(state[part], width));
-      decoder.refill(state[part], (width != u32(0)) & part_of<L>(s.marked, part));
+      decoder.refill(state[part], decoder.is_low(state[part]) & (width != u32(0)) &
+                                      part_of<L>(s.marked, part));
     }
     for (std::uint32_t i = 0; i < kLanes; ++i) {
       if (!(s.marked >> i & 1)) continue;

@@ -15,7 +15,6 @@ namespace {
 using test::byte_string;
 using test::opaque_stream;
 using test::tensor_stream;
-using testing::AnyOf;
 using testing::HasSubstr;
 
 constexpr test::coding_id kAlone{format_id::bf16, mean_source::none, format_id::bf16};
@@ -105,10 +104,10 @@ TEST(hostile, metadata_that_expand) {
 // Streams as many as may be, compressed as far as may be, and the rest unlike each other.
 TEST(hostile, the_most_streams_that_a_file_can_name) {
   test::random_source random(1);
-  const std::uint32_t streams = 60000;
+  const std::uint32_t streams = 66000;  // just past a power of two
   byte_string m = metadata_start(streams, 0, 0);
   for (std::uint32_t i = 0; i < streams; ++i)
-    append_stream(m, 0, 0, 0, 0, 0, i % 13 == 0 ? 1 + random.below(200) : 1, {0, 0, 0, 0});
+    append_stream(m, 0, 0, 0, 0, 0, i % 3 == 0 ? 1 + random.below(200) : 1, {0, 0, 0, 0});
   const byte_string small = compressed(m);
   ASSERT_LE(m.size(), 64 * small.size()) << "would be refused for its expansion";
   ASSERT_GE(m.size(), 20 * small.size()) << "tests nothing";
@@ -130,7 +129,6 @@ TEST(hostile, streams_that_make_no_sense) {
     return message_of([&](byte_string& m) { append_stream(m, 1, 0, 1, 0, 0, tokens, r); });
   };
   const auto no_sense = HasSubstr("makes no sense");
-  EXPECT_THAT(tensor(1, {1, 1, 1, 1}), HasSubstr("add up")) << "sound, but its tile is empty";
   EXPECT_THAT(tensor(0, {1, 1, 1, 1}), no_sense);
   for (std::size_t zero = 0; zero < 4; ++zero) {
     rest r = {1, 1, 1, 1};

@@ -102,7 +102,7 @@ TEST(profile, says_what_is_wrong_with_bytes) {
   EXPECT_THAT(refusal(10, 1, 2).message, HasSubstr("reserved"));
   EXPECT_THAT(refusal(12, 0xffffffff, 4).message, HasSubstr("more tensors than bytes"));
   EXPECT_THAT(refusal(12, 3, 4).message, HasSubstr("do not add up"));
-  EXPECT_THAT(refusal(16, 0xffff, 2).message, HasSubstr("do not add up"));
+  EXPECT_THAT(refusal(16, 0xffff, 2).message, HasSubstr("wrong shape"));
   EXPECT_THAT(refusal(36, 9, 4).message, HasSubstr("impossible kind or shape"));
   EXPECT_THAT(refusal(40, 0xffffffff, 4).message, HasSubstr("impossible kind or shape"));
   EXPECT_THAT(refusal(60, 1, 1, false).message, HasSubstr("checksum"));

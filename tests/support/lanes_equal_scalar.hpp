@@ -28,13 +28,15 @@ struct lanes_equal_scalar {
     using u32 = typename Any::u32;
     u32 a, b, shift, small;
     u32 x, y;  ///< below 2^31, to be ordered
+    u32 low;   ///< below 2^24, of any length
     part_operands(const operands& o, std::uint32_t part)
         : a(part_of<Any>(o.a, part)),
           b(part_of<Any>(o.b, part)),
           shift(part_of<Any>(o.shift, part)),
           small(part_of<Any>(o.small, part)),
           x(a & 0x7fffffffu),
-          y(b & 0x7fffffffu) {}
+          y(b & 0x7fffffffu),
+          low((b & 0xffffffu) >> shift) {}
   };
   template <class Any, class Op>
   static lane_values apply(const operands& o, Op op) {
@@ -85,6 +87,12 @@ struct lanes_equal_scalar {
            []<class A>(const part_operands<A>& p) { return A::multiply_high(p.a, p.b); });
       same(o, "floor_log2",
            []<class A>(const part_operands<A>& p) { return A::floor_log2(p.small); });
+      same(o, "leading_zeros<4>",
+           []<class A>(const part_operands<A>& p) { return A::template leading_zeros<4>(p.low); });
+      same(o, "leading_zeros<11>",
+           []<class A>(const part_operands<A>& p) { return A::template leading_zeros<11>(p.low); });
+      same(o, "leading_zeros<24>",
+           []<class A>(const part_operands<A>& p) { return A::template leading_zeros<24>(p.low); });
       same(o, "select", []<class A>(const part_operands<A>& p) {
         return A::select(p.x < p.y, p.shift, p.small);
       });

@@ -24,6 +24,10 @@ struct plain_lanes {
     return static_cast<u32>(static_cast<std::int32_t>(a) >> count);
   }
   static u32 floor_log2(u32 a) { return static_cast<u32>(std::bit_width(a)) - 1; }
+  template <std::uint32_t Bits>
+  static u32 leading_zeros(u32 a) {
+    return Bits - std::min(static_cast<u32>(std::bit_width(a)), Bits);
+  }
   static u32 multiply_high(u32 a, u32 b) { return static_cast<u32>((std::uint64_t{a} * b) >> 32); }
   static bool any(mask m) { return m != 0; }
   static u32 sum(u32 a) { return a; }

@@ -16,12 +16,14 @@ inline profile_ptr default_profile_of(coding_id id) {
   return *std::move(p);
 }
 
-/// Scale codes at random around the deviation of numbers near 1.
-inline tensor_scales random_scales(tensor_id id, std::uint32_t heads, std::uint32_t head_dim) {
+/// Scale codes at random around the one of numbers as synthetic.hpp makes them.
+inline tensor_scales random_scales(mean_source source, tensor_id id, std::uint32_t heads,
+                                   std::uint32_t head_dim) {
   random_source random(id.layer * 3 + static_cast<std::uint32_t>(id.kind));
   tensor_scales s{id, heads, head_dim, {}};
   for (std::uint32_t i = 0; i < heads * head_dim; ++i)
-    s.codes.push_back(static_cast<scale_code>(130 + random.below(40)));
+    s.codes.push_back(
+        static_cast<scale_code>((source == mean_source::given ? 138 : 158) + random.below(5)));
   return s;
 }
 
@@ -30,8 +32,8 @@ inline profile_content content_with_scales(coding_id id) {
   profile_content c = default_profile_of(id)->content();
   c.default_code = 0;
   for (std::uint32_t layer = 0; layer < 2; ++layer) {
-    c.scales.push_back(random_scales({layer, tensor_kind::k}, 2, 8));
-    c.scales.push_back(random_scales({layer, tensor_kind::v}, 3, 4));
+    c.scales.push_back(random_scales(id.source, {layer, tensor_kind::k}, 2, 8));
+    c.scales.push_back(random_scales(id.source, {layer, tensor_kind::v}, 3, 4));
   }
   return c;
 }

@@ -9,21 +9,32 @@
 
 namespace skv::test {
 
+/// All that encode_tile pushes for a number.
+template <class Coding>
+struct pushes : Coding::template plan<plain_lanes> {
+  std::uint32_t context = 0, second_bits = 0, second_width = 0;
+};
+
 /// The plan of a number, as encode_tile makes it; `unknown`: its token has no frequency.
 template <class Coding>
-auto whole_plan(std::uint32_t code, std::uint32_t mean, std::uint32_t number,
-                bool unknown = false) {
-  auto p = Coding::template plan<plain_lanes>(code, mean, number);
+pushes<Coding> whole_plan(std::uint32_t code, std::uint32_t mean, std::uint32_t number,
+                          bool unknown = false) {
+  const auto grid = Coding::template make_grid<plain_lanes>(code, mean, 0u);
+  pushes<Coding> p{Coding::template make_plan<plain_lanes>(grid, number), grid.context};
   p.second |= unknown;
-  p.second_bits = p.second_width = 0;
-  if (p.second) Coding::template plan_second<plain_lanes>(p, number, unknown);
+  if (p.second) {
+    const auto second = Coding::template plan_second<plain_lanes>(p, grid, number, unknown);
+    p.second_bits = second.bits;
+    p.second_width = second.width;
+  }
   return p;
 }
 template <class Coding>
-auto whole_plan(const rans_encoder<plain_lanes>& coder, std::uint32_t code, std::uint32_t mean,
-                std::uint32_t number) {
-  const auto p = Coding::template plan<plain_lanes>(code, mean, number);
-  return whole_plan<Coding>(code, mean, number, coder.lookup(p.context, p.token).frequency() == 0);
+pushes<Coding> whole_plan(const rans_encoder<plain_lanes>& coder, std::uint32_t code,
+                          std::uint32_t mean, std::uint32_t number) {
+  const auto grid = Coding::template make_grid<plain_lanes>(code, mean, 0u);
+  const auto p = Coding::template make_plan<plain_lanes>(grid, number);
+  return whole_plan<Coding>(code, mean, number, coder.lookup(grid.context, p.token).is_unknown());
 }
 
 enum class fault {
@@ -47,11 +58,15 @@ std::uint32_t plane_byte_of(std::uint32_t number) {
 template <class Coding>
 std::uint32_t pop(rans_decoder<plain_lanes>& decoder, std::uint32_t& state, std::uint32_t code,
                   std::uint32_t mean, std::uint32_t plane_byte) {
-  typename Coding::template pending<plain_lanes> pending{};
+  const active_lanes<plain_lanes, true> active(0, kLanes);
   const auto grid = Coding::template make_grid<plain_lanes>(code, mean, plane_byte);
-  const std::uint32_t number = Coding::template pop<plain_lanes>(decoder, state, grid, 1, pending);
-  if (!pending.second) return number;
-  return Coding::template pop_second<plain_lanes>(decoder, state, pending, number);
+  const std::uint32_t entry = decoder.lookup(state, grid.context);
+  const auto popped = Coding::template pop_token<plain_lanes>(state, entry, grid, active);
+  const std::uint32_t number =
+      Coding::template pop_bits<plain_lanes>(state, grid, popped, popped.second);
+  decoder.refill(state, decoder.is_low(state));
+  if (!popped.second) return number;
+  return Coding::template pop_second<plain_lanes>(decoder, state, grid, popped, number);
 }
 
 /// Pushes a number onto `state` (at least kStateFloor) and pops it again.
@@ -60,8 +75,8 @@ fault push_and_pop(const table_pair& tables, std::uint32_t state, std::uint32_t 
                    std::uint32_t mean, std::uint32_t number) {
   std::byte room[8] = {};
   rans_encoder<plain_lanes> encoder{word_writer{room, room + sizeof room, false},
-                                    tables.encode.data(), false};
-  auto p = Coding::template plan<plain_lanes>(code, mean, number);
+                                    tables.encode.data()};
+  auto p = whole_plan<Coding>(code, mean, number);
   if (p.context >= Coding::kContexts) return fault::context_range;
   if (p.token >= Coding::tokens::kCount) return fault::token_range;
   p = whole_plan<Coding>(encoder, code, mean, number);
@@ -71,7 +86,9 @@ fault push_and_pop(const table_pair& tables, std::uint32_t state, std::uint32_t 
 
   std::uint32_t pushed = state;
   encoder.bits(pushed, p.second_bits, p.second_width, p.second);
-  encoder.token(pushed, encoder.lookup(p.context, p.token), p.bits, p.width, 1);
+  const auto entry = encoder.lookup(p.context, p.token);
+  encoder.spill(pushed, encoder.is_high(pushed, entry, p.width));
+  pushed = encoder.token(pushed, entry, p.bits, p.width);
   if (pushed < kStateFloor) return fault::wrong_state;
 
   rans_decoder<plain_lanes> decoder{word_reader{encoder.words.next, room + sizeof room, false},

@@ -22,18 +22,19 @@ static_assert(SKV_VERSION_MAJOR < 10 && SKV_VERSION_MINOR < 10 && SKV_VERSION_PA
 // Loops over the parts of a step: unrolled, their arrays live in registers.
 #if defined(__CUDACC__)
 #define SKV_UNROLL _Pragma("unroll")
-#elif defined(__GNUC__) && !defined(__clang__)
-#define SKV_UNROLL _Pragma("GCC unroll 4")
 #elif defined(__clang__)
 #define SKV_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__AVX2__)
+#define SKV_UNROLL _Pragma("GCC unroll 4")
 #else
 #define SKV_UNROLL
 #endif
 
-// Lane arithmetic is only fast when every operator dissolves into its caller.
+// Lane arithmetic is only fast when every operator dissolves into its caller. (SKV_ISA_SCALAR: the
+// translation unit of the reference lanes, which are in no hurry.)
 #if defined(__CUDACC__)
 #define SKV_INLINE SKV_HOST_DEVICE __forceinline__
-#elif defined(__GNUC__) || defined(__clang__)
+#elif (defined(__GNUC__) || defined(__clang__)) && !defined(SKV_ISA_SCALAR)
 #define SKV_INLINE __attribute__((always_inline)) inline
 #else
 #define SKV_INLINE inline

@@ -27,30 +27,36 @@ struct rans_decoder {
 
   word_reader words;
   const std::uint32_t* table;  ///< kSlots entries per context
-  bool in_tail = false;
+  u32 spent = u32(0);          ///< upper half of a state that needs a word
 
-  /// Pops a token and returns its decode_entry.
-  SKV_INLINE u32 token(u32& state, u32 context) const {
+  /// From here on no state needs a word.
+  SKV_INLINE void enter_tail() { spent = u32(kStateFloor); }
+
+  /// The decode_entry of the token on top of a state.
+  SKV_INLINE u32 lookup(u32 state, u32 context) const {
+    return Lanes::lookup(table, (context << kProbabilityBits) + (state & (kSlots - 1)));
+  }
+  /// Pops the token.
+  static SKV_INLINE void token(u32& state, u32 entry) {
     using namespace decode_entry;
-    const u32 slot = state & (kSlots - 1);
-    const u32 entry = Lanes::lookup(table, (context << kProbabilityBits) + slot);
     const u32 quotient = state >> kProbabilityBits;
-    state = ((entry & kFrequencyMask) + 1) * quotient + ((entry >> kOffsetShift) & kOffsetMask);
-    return entry;
+    state = (entry & kFrequencyMask) * quotient +
+            (quotient + ((entry >> kOffsetShift) & kOffsetMask));
   }
 
   /// Pops `width` raw bits (below 32).
   static SKV_INLINE u32 bits(u32& state, u32 width) {
-    const u32 b = state & ((u32(1) << width) - 1);
+    const u32 above = u32(~0u) << width;
+    const u32 b = state & (above ^ ~0u);
     state = state >> width;
     return b;
   }
 
-  /// Takes a word in every marked lane that needs one.
-  SKV_INLINE void refill(u32& state, mask marked) {
-    if (in_tail) return;
-    const mask low = ((state >> 16) == u32(0)) & marked;
-    state = Lanes::select(low, (state << 16) | Lanes::take(low, words), state);
+  /// Do lanes need a word?
+  SKV_INLINE mask is_low(u32 state) const { return (state >> 16) == spent; }
+  /// Takes a word in the lanes that need one.
+  SKV_INLINE void refill(u32& state, mask low) {
+    state = (state << Lanes::zero_unless(low, u32(16))) | Lanes::take(low, words);
   }
 };
 
@@ -63,11 +69,12 @@ struct rans_encoder {
 
   word_writer words;
   const std::uint32_t* table;  ///< encode_entry::kWords words for each of kMaxTokens per context
-  bool in_tail = true;
 
   struct entry {
     u32 multiplier, packed;
     SKV_INLINE u32 frequency() const { return packed & encode_entry::kFrequencyMask; }
+    /// Has the token no frequency in this context?
+    SKV_INLINE mask is_unknown() const { return frequency() == u32(0); }
   };
 
   SKV_INLINE entry lookup(u32 context, u32 token) const {
@@ -78,36 +85,39 @@ struct rans_encoder {
     return e;
   }
 
-  /// In the tail: would pushing `width` raw bits (at most 22) and then the token fill a lane?
-  static SKV_INLINE bool fills(u32 state, const entry& e, u32 width, mask marked) {
-    return Lanes::any((state >> (u32(22) - width) >= e.frequency()) & marked);
+  /// In the tail: would pushing `width` raw bits (at most 22) and then the token fill a lane? Where
+  /// this is false, the lane is not high for any of the pushes either.
+  static SKV_INLINE mask fills(u32 state, const entry& e, u32 width) {
+    return state >> (u32(22) - width) >= e.frequency();
+  }
+
+  /// Moves the low word of the marked lanes to the stream.
+  SKV_INLINE void spill(u32& state, mask high) {
+    Lanes::put(high, words, state);
+    state = state >> Lanes::zero_unless(high, u32(16));
   }
 
   /// Pushes `width` (at most 16) raw bits in marked lanes; others must have width and bits 0.
   SKV_INLINE void bits(u32& state, u32 value, u32 width, mask marked) {
-    if (!in_tail) spill(state, (state >> (u32(31) - width) >= u32(2)) & marked);
+    spill(state, (state >> (u32(31) - width) >= u32(2)) & marked);
     state = (state << width) | value;
   }
 
-  /// Pushes `width` (at most kBitsWithToken) raw bits, then the token.
-  SKV_INLINE void token(u32& state, const entry& e, u32 value, u32 width, mask marked) {
+  /// Would pushing `width` (at most kBitsWithToken) raw bits and the token reach 2^32?
+  static SKV_INLINE mask is_high(u32 state, const entry& e, u32 width) {
+    return state >> (u32(32 - kProbabilityBits) - width) >= e.frequency();
+  }
+
+  /// The state after pushing `width` raw bits, then the token; before it was not high.
+  static SKV_INLINE u32 token(u32 state, const entry& e, u32 value, u32 width) {
     using namespace encode_entry;
-    const u32 f = e.frequency();
-    if (!in_tail)
-      spill(state, (state >> (u32(32 - kProbabilityBits) - width) >= f) & marked);
     const u32 x = (state << width) | value;
     const u32 quotient =
         Lanes::multiply_high(x + (e.packed >> kIncrementShift), e.multiplier) >>
         ((e.packed >> kDivideShift) & kDivideMask);
     // x - quotient * f + quotient * kSlots + start
-    const u32 pushed = x + quotient * (u32(kSlots) - f) + ((e.packed >> kStartShift) & kStartMask);
-    state = Lanes::select(marked, pushed, state);
-  }
-
- private:
-  SKV_INLINE void spill(u32& state, mask full) {
-    Lanes::put(full, words, state);
-    state = Lanes::select(full, state >> 16, state);
+    return x + quotient * (u32(kSlots) - e.frequency()) +
+           ((e.packed >> kStartShift) & kStartMask);
   }
 };
 

@@ -36,7 +36,8 @@ inline constexpr std::uint32_t kFrequencyMask = 0x3ff, kStartMask = 0x1ff, kDivi
 /// encoder divides: x < divisor << (32 - kProbabilityBits), divisor at most 2^kProbabilityBits.
 /// The rounded-down multiplier with the increment is exact unless the divisor is large and its
 /// remainder unlucky; there the rounded-up one without it is (A. D. Robison, "N-bit unsigned
-/// division via N-bit multiply-add", ARITH 2005).
+/// division via N-bit multiply-add", ARITH 2005). With divisor 2^kProbabilityBits and the largest
+/// state the increment wraps; there the coder multiplies the quotient by zero.
 struct divider {
   std::uint32_t multiplier = 0, shift = 0, increment = 0;
 

@@ -40,7 +40,8 @@ struct word_writer {
 ///    from one integer for all lanes; `L::mask`, one truth value per lane, with ! & |;
 /// 3. arithmetic: `min`, `max`, `select(mask, a, b)`, `zero_unless(mask, a)`, `signed_shift(a, n)`
 ///    (to the right, by one count for all lanes), `floor_log2` (of 1 ... 2^24 - 1; for 0 something
-///    from 2^31 on), `multiply_high` (upper half of the product), `index(part)` (the numbers of the
+///    from 2^31 on), `leading_zeros<Bits>` (in the low `Bits` bits, at most 24: `Bits` for 0, and 0
+///    for what has more bits; of values below 2^24), `multiply_high` (upper half of the product), `index(part)` (the numbers of the
 ///    lanes, 0 ... 31), `any(mask)` and `sum` (wrapping) over a part;
 /// 4. memory: `load<Pattern>(row, part, count)` and `store<Pattern>(row, part, count, values)`: lane
 ///    i has the i-th pattern of a row; lanes from `count` on are 0, respectively not written; and
@@ -56,11 +57,42 @@ concept lanes = requires(typename L::u32 a, typename L::mask m, const std::uint3
                          std::byte* row, word_reader& reader, word_writer& writer) {
   requires L::kParts * L::kWidth == kLanes;
   { L::zero_unless(m, a) } -> std::same_as<decltype(a)>;
+  { L::template leading_zeros<8>(a) } -> std::same_as<decltype(a)>;
   { L::select(m, L::multiply_high(a, L::floor_log2(a)), L::index(0)) } -> std::same_as<decltype(a)>;
   { L::template load<std::uint16_t>(row, 0u, 0u) } -> std::same_as<decltype(a)>;
   { L::lookup(table, a) } -> std::same_as<decltype(a)>;
   { L::take(m, reader) } -> std::same_as<decltype(a)>;
   L::put(m, writer, a);
+};
+
+/// Do steps with a number in every lane have code of their own, without masks? That pays where masks
+/// are instructions, on CPU vectors; in a warp they are predicates. A type says so by `kFullSteps`.
+template <class L>
+inline constexpr bool kHasFullSteps = requires { requires L::kFullSteps; };
+
+/// The lanes of a part that a step has numbers for: all of them, or the first ones at the end of a
+/// row, when `kAll` is false.
+template <class Lanes, bool kAll>
+struct active_lanes {
+  using u32 = typename Lanes::u32;
+  using mask = typename Lanes::mask;
+  mask lanes;
+
+  SKV_INLINE active_lanes(std::uint32_t part, std::uint32_t count) {
+    if constexpr (!kAll) lanes = Lanes::index(part) < u32(count);
+  }
+  SKV_INLINE mask among(mask m) const {
+    if constexpr (kAll) return m;
+    else return m & lanes;
+  }
+  SKV_INLINE u32 or_zero(u32 a) const {
+    if constexpr (kAll) return a;
+    else return Lanes::zero_unless(lanes, a);
+  }
+  SKV_INLINE u32 or_else(u32 a, u32 otherwise) const {
+    if constexpr (kAll) return a;
+    else return Lanes::select(lanes, a, otherwise);
+  }
 };
 
 }  // namespace skv

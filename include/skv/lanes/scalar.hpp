@@ -58,6 +58,14 @@ struct scalar_lanes {
       return log;
     });
   }
+  template <std::uint32_t Bits>
+  static u32 leading_zeros(u32 a) {
+    return each([&](std::uint32_t i) {
+      std::uint32_t zeros = Bits;
+      for (std::uint32_t v = a.lane[i]; v != 0 && zeros != 0; v >>= 1) --zeros;
+      return zeros;
+    });
+  }
   static u32 multiply_high(u32 a, u32 b) {
     return each([&](std::uint32_t i) {
       return static_cast<std::uint32_t>((std::uint64_t{a.lane[i]} * b.lane[i]) >> 32);

@@ -21,6 +21,9 @@ namespace skv {
 template <class InstructionSet>
 struct simd_lanes {
   static constexpr std::uint32_t kWidth = 8, kParts = kLanes / kWidth;
+#if defined(__AVX2__)
+  static constexpr bool kFullSteps = true;
+#endif
   using vector = std::uint32_t __attribute__((vector_size(4 * kWidth)));
   using signed_vector = std::int32_t __attribute__((vector_size(4 * kWidth)));
   using float_vector = float __attribute__((vector_size(4 * kWidth)));
@@ -67,6 +70,19 @@ struct simd_lanes {
   static SKV_INLINE u32 floor_log2(u32 a) {
     const auto f = __builtin_convertvector((signed_vector)a.v, float_vector);
     return ((vector)f >> 23) - 127;
+  }
+  template <std::uint32_t Bits>
+  static SKV_INLINE u32 leading_zeros(u32 a) {
+    const auto f = __builtin_convertvector((signed_vector)a.v, float_vector);
+#if defined(__AVX2__)
+    // Saturates at 0; the exponent of 0 is 0.
+    const auto zeros = _mm256_subs_epu16(_mm256_set1_epi32(126 + Bits),
+                                         _mm256_srli_epi32((__m256i)f, 23));
+    return (vector)_mm256_min_epu32(zeros, _mm256_set1_epi32(Bits));
+#else
+    const u32 exponent = (vector)f >> 23;
+    return min(max(u32(126 + Bits), exponent) - exponent, u32(Bits));
+#endif
   }
   static SKV_INLINE u32 multiply_high(u32 a, u32 b) {
 #if defined(__AVX2__)
@@ -155,10 +171,9 @@ struct simd_lanes {
 #if defined(__AVX2__)
     if (in.left() >= kWidth) [[likely]] {
       const std::uint32_t marked = bits(m);
-      const auto words = (__m256i)widen<std::uint16_t>(in.next);
+      const auto words = _mm_loadu_si128(reinterpret_cast<const __m128i*>(in.next));
       in.next += 2 * std::popcount(marked);
-      return (vector)_mm256_and_si256(_mm256_permutevar8x32_epi32(words, order(kExpand[marked])),
-                                      (__m256i)m.v);
+      return (vector)_mm256_cvtepu16_epi32(_mm_shuffle_epi8(words, kExpand[marked]));
     }
 #endif
     return take_carefully(m, in);
@@ -168,10 +183,9 @@ struct simd_lanes {
 #if defined(__AVX2__)
     if (out.room() >= kWidth) [[likely]] {
       const std::uint32_t marked = bits(m);
-      const vector words =
-          (vector)_mm256_permutevar8x32_epi32((__m256i)a.v, order(kCompress[marked]));
-      const auto n = narrowed<std::uint16_t>(words);
-      std::memcpy(out.next - sizeof n, &n, sizeof n);
+      const auto words = (__m128i)narrowed<std::uint16_t>(a.v);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out.next - sizeof words),
+                       _mm_shuffle_epi8(words, kCompress[marked]));
       out.next -= 2 * std::popcount(marked);
       return;
     }
@@ -217,11 +231,16 @@ struct simd_lanes {
   static SKV_INLINE auto narrowed(vector a) {
     typedef Pattern narrow __attribute__((vector_size(sizeof(Pattern) * kWidth)));
 #if defined(__AVX2__)
+    // The low bytes of every lane move to the low end of its half; then the halves join.
     if constexpr (sizeof(Pattern) == 2) {
-      const auto low = _mm256_and_si256((__m256i)a, _mm256_set1_epi32(0xffff));
-      const auto packed = _mm_packus_epi32(_mm256_castsi256_si128(low),
-                                           _mm256_extracti128_si256(low, 1));
-      return (narrow)packed;
+      const auto half = _mm256_setr_epi64x(0x0d0c090805040100, -1, 0x0d0c090805040100, -1);
+      const auto packed = _mm256_permute4x64_epi64(_mm256_shuffle_epi8((__m256i)a, half), 0x08);
+      return (narrow)_mm256_castsi256_si128(packed);
+    } else if constexpr (sizeof(Pattern) == 1) {
+      const auto half = _mm256_setr_epi64x(0x0c080400, -1, 0x0c080400, -1);
+      const auto packed = _mm256_shuffle_epi8((__m256i)a, half);
+      return (narrow)_mm_cvtsi128_si64(_mm_unpacklo_epi32(
+          _mm256_castsi256_si128(packed), _mm256_extracti128_si256(packed, 1)));
     }
 #endif
     return __builtin_convertvector(a, narrow);
@@ -266,37 +285,35 @@ struct simd_lanes {
   }
 
 #if defined(__AVX2__)
-  // For every set of marked lanes, eight lane numbers of one byte each.
-  struct permutations {
-    std::uint64_t of[256];
-    constexpr std::uint64_t operator[](std::uint32_t marked) const { return of[marked]; }
+  // For every set of marked lanes, the shuffle of eight words, byte by byte.
+  struct shuffles {
+    alignas(16) std::uint8_t of[256][16];
+    SKV_INLINE __m128i operator[](std::uint32_t marked) const {
+      return _mm_load_si128(reinterpret_cast<const __m128i*>(of[marked]));
+    }
   };
-  // kExpand: marked lane i receives the word numbered by the marked lanes below it.
-  static constexpr permutations make_expand() {
-    permutations p{};
+  // kExpand: marked lane i receives the word numbered by the marked lanes below it, others 0.
+  static constexpr shuffles make_expand() {
+    shuffles s{};
     for (std::uint32_t marked = 0; marked < 256; ++marked) {
-      std::uint64_t n = 0;
-      for (std::uint32_t i = 0; i < 8; ++i)
-        if (marked >> i & 1) p.of[marked] |= n++ << (8 * i);
+      std::uint8_t byte = 0;
+      for (std::uint32_t i = 0; i < 16; ++i)
+        s.of[marked][i] = (marked >> (i / 2) & 1) != 0 ? byte++ : 0x80;
     }
-    return p;
+    return s;
   }
-  // kCompress: the marked lanes, in order, end at lane 7.
-  static constexpr permutations make_compress() {
-    permutations p{};
+  // kCompress: the words of the marked lanes, in order, end at the last byte.
+  static constexpr shuffles make_compress() {
+    shuffles s{};
     for (std::uint32_t marked = 0; marked < 256; ++marked) {
-      std::uint32_t to = 8 - static_cast<std::uint32_t>(std::popcount(marked));
-      for (std::uint32_t i = 0; i < 8; ++i)
-        if (marked >> i & 1) p.of[marked] |= std::uint64_t{i} << (8 * to++);
+      std::uint32_t to = 16 - 2 * static_cast<std::uint32_t>(std::popcount(marked));
+      for (std::uint8_t i = 0; i < 16; ++i)
+        if ((marked >> (i / 2) & 1) != 0) s.of[marked][to++] = i;
     }
-    return p;
+    return s;
   }
-  static constexpr permutations kExpand = make_expand();
-  static constexpr permutations kCompress = make_compress();
-
-  static SKV_INLINE __m256i order(std::uint64_t lanes_of_bytes) {
-    return _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(lanes_of_bytes)));
-  }
+  static constexpr shuffles kExpand = make_expand();
+  static constexpr shuffles kCompress = make_compress();
 #endif
 };
 

@@ -30,13 +30,20 @@ SKV_INLINE stepped<U32> to_steps(U32 u, U32 floor) {
 
 // Where floors are known to be at least `MinFloor`, cases near the smallest exponents fall away.
 
-/// How many bits of the pattern `to_steps` dropped, for q >= 1.
+/// The low `width` (below 32) bits.
+template <class U32>
+SKV_INLINE U32 low_bits(U32 a, U32 width) {
+  return a & ((U32(~0u) << width) ^ ~0u);
+}
+
+/// How many bits of the pattern `to_steps` dropped, for q >= 1; for q = 0 as many as there are, if
+/// the floor allows.
 template <number_format Format, class Lanes, std::uint32_t MinFloor = 1,
           class U32 = typename Lanes::u32>
 SKV_INLINE U32 dropped_bits(U32 q, U32 floor) {
   constexpr std::uint32_t M = Format.mantissa_bits;
-  const U32 n = U32(M) - Lanes::min(Lanes::floor_log2(q), U32(M));
-  return MinFloor > M ? n : Lanes::min(n, floor - 1);
+  const U32 n = Lanes::template leading_zeros<M + 1>(q);
+  return MinFloor > M + 1 ? n : Lanes::min(n, floor - 1);
 }
 
 /// The inverse of `to_steps` for q >= 1: `raw` are the n = dropped_bits(q, floor) bits.

@@ -18,6 +18,72 @@ struct decoded_tile {
   bool well_formed = false;  ///< states began and ended as they should, no word too many or few
 };
 
+/// What decoding a tile carries from step to step.
+template <class Lanes, class Coding, class Mean>
+struct tile_decoder {
+  using u32 = typename Lanes::u32;
+  using number_type = pattern_of<Coding::kTarget>;
+  static constexpr std::uint32_t kParts = Lanes::kParts;
+
+  rans_decoder<Lanes> coder;
+  u32 states[kParts];
+  tile_hash<Lanes> data_hash, prediction_hash;
+
+  /// Decodes the `count` numbers of `token` from number `first` of its row on; `kAll`: kLanes.
+  /// `plane`: the row's raw bytes.
+  template <bool kAll>
+  SKV_INLINE void step(std::uint32_t token, std::uint32_t first, std::uint32_t count,
+                       const Mean& mean, const std::byte* codes, const std::byte* plane,
+                       std::byte* row) {
+    // Each loop is short, and its parts are independent: their latencies overlap.
+    typename Coding::template grid<Lanes> grids[kParts];
+SKV_UNROLL
+    for (std::uint32_t part = 0; part < kParts; ++part) {
+      const u32 mu = mean.template load<Lanes>(token, first, part, count);
+      const u32 code = Lanes::template load<scale_code>(codes + first, part, count);
+      u32 plane_byte(0);
+      if constexpr (Coding::kPlane)
+        plane_byte = Lanes::template load<std::uint8_t>(plane + first, part, count);
+      if constexpr (Mean::kOutside) prediction_hash.append(part, mu);
+      grids[part] = Coding::template make_grid<Lanes>(code, mu, plane_byte);
+    }
+    u32 entries[kParts], popped_states[kParts], numbers[kParts];
+    typename Coding::template popped<Lanes> popped[kParts];
+SKV_UNROLL
+    for (std::uint32_t part = 0; part < kParts; ++part)
+      entries[part] = coder.lookup(states[part], grids[part].context);
+    bool any_second = false;
+SKV_UNROLL
+    for (std::uint32_t part = 0; part < kParts; ++part) {
+      const active_lanes<Lanes, kAll> active(part, count);
+      popped_states[part] = states[part];
+      popped[part] = Coding::template pop_token<Lanes>(popped_states[part], entries[part],
+                                                       grids[part], active);
+      any_second |= Lanes::any(popped[part].second);
+    }
+SKV_UNROLL
+    for (std::uint32_t part = 0; part < kParts; ++part) {
+      const active_lanes<Lanes, kAll> active(part, count);
+      u32 state = popped_states[part];
+      numbers[part] =
+          Coding::template pop_bits<Lanes>(state, grids[part], popped[part], any_second);
+      coder.refill(state, active.among(coder.is_low(state)));
+      states[part] = active.or_else(state, states[part]);
+    }
+    if (any_second) [[unlikely]]
+SKV_UNROLL
+      for (std::uint32_t part = 0; part < kParts; ++part)
+        numbers[part] = Coding::template pop_second<Lanes>(coder, states[part], grids[part],
+                                                           popped[part], numbers[part]);
+SKV_UNROLL
+    for (std::uint32_t part = 0; part < kParts; ++part) {
+      const active_lanes<Lanes, kAll> active(part, count);
+      data_hash.append(part, active.or_zero(numbers[part]));
+      Lanes::template store<number_type>(row, part, count, numbers[part]);
+    }
+  }
+};
+
 /// Decodes a block image of `image_bytes` bytes. The caller compares the hashes with the record.
 /// Any bytes whatever are safe to decode: nothing but `numbers` is written, and nothing is read
 /// beyond the image.
@@ -29,9 +95,6 @@ SKV_INLINE decoded_tile decode_tile(tile_shape shape, const std::byte* image,
                                     const std::uint32_t* table,
                                     row_view<pattern_of<Coding::kTarget>> numbers) {
   using u32 = typename Lanes::u32;
-  using mask = typename Lanes::mask;
-  using number_type = pattern_of<Coding::kTarget>;
-  constexpr std::uint32_t kParts = Lanes::kParts;
 
   const std::size_t words_at = kStateBytes + plane_bytes(Coding::kPlane, shape);
   const std::uint32_t steps = steps_per_token(shape.width);
@@ -39,80 +102,40 @@ SKV_INLINE decoded_tile decode_tile(tile_shape shape, const std::byte* image,
   if (image_bytes < words_at || (image_bytes - words_at) % 2 != 0 || tail_steps > until_tail)
     return {};
   until_tail -= tail_steps;
-  const std::byte* plane = image + kStateBytes;
 
-  rans_decoder<Lanes> coder{word_reader{image + words_at, image + image_bytes, false}, table};
-  u32 states[kParts];
+  tile_decoder<Lanes, Coding, Mean> tile{
+      {word_reader{image + words_at, image + image_bytes, false}, table}, {}, {}, {}};
   bool well_formed = true;
 SKV_UNROLL
-  for (std::uint32_t part = 0; part < kParts; ++part) {
-    states[part] = Lanes::template load<std::uint32_t>(image, part, kLanes);
-    well_formed &= !Lanes::any((states[part] >> 16) == u32(0));
-  }
-  tile_hash<Lanes> data_hash, prediction_hash;
-  mask full[kParts], partial[kParts];  // the lanes of a full step, and of a row's last one
-SKV_UNROLL
-  for (std::uint32_t part = 0; part < kParts; ++part) {
-    full[part] = Lanes::index(part) < u32(kLanes);
-    partial[part] = Lanes::index(part) < u32(shape.width % kLanes);
+  for (std::uint32_t part = 0; part < Lanes::kParts; ++part) {
+    tile.states[part] = Lanes::template load<std::uint32_t>(image, part, kLanes);
+    well_formed &= !Lanes::any((tile.states[part] >> 16) == u32(0));
   }
 
-  for (std::uint32_t token = 0; token < shape.tokens; ++token) {
-    for (std::uint32_t step = 0; step < steps; ++step) {
+  const std::byte* plane = image + kStateBytes;
+  for (std::uint32_t token = 0; token < shape.tokens; ++token, plane += shape.width) {
+    for (std::uint32_t first = 0; first < shape.width; first += kLanes) {
       if (until_tail-- == 0) {
-        coder.in_tail = true;
-        for (u32& s : states) s = s - kStateFloor;
+        tile.coder.enter_tail();
+        for (u32& s : tile.states) s = s - kStateFloor;
       }
-      const std::uint32_t first = step * kLanes;
-      const bool is_full = shape.width - first >= kLanes;
-      const std::uint32_t count = is_full ? kLanes : shape.width - first;
-
-      // What does not depend on the states comes first, so that the chains of all parts overlap.
-      typename Coding::template grid<Lanes> grids[kParts];
-SKV_UNROLL
-      for (std::uint32_t part = 0; part < kParts; ++part) {
-        const u32 mu = mean.template load<Lanes>(token, first, part, count);
-        const u32 code = Lanes::template load<scale_code>(codes + first, part, count);
-        u32 plane_byte(0);
-        if constexpr (Coding::kPlane)
-          plane_byte = Lanes::template load<std::uint8_t>(
-              plane + std::size_t{token} * shape.width + first, part, count);
-        if constexpr (Mean::kOutside) prediction_hash.append(part, mu);
-        grids[part] = Coding::template make_grid<Lanes>(code, mu, plane_byte);
-      }
-      u32 number[kParts];
-      typename Coding::template pending<Lanes> pending[kParts];
-      bool any_second = false;
-SKV_UNROLL
-      for (std::uint32_t part = 0; part < kParts; ++part) {
-        const mask active = is_full ? full[part] : partial[part];
-        u32 state = states[part];
-        number[part] =
-            Coding::template pop<Lanes>(coder, state, grids[part], active, pending[part]);
-        states[part] = Lanes::select(active, state, states[part]);
-        number[part] = Lanes::zero_unless(active, number[part]);
-        any_second |= Lanes::any(pending[part].second);
-      }
-      if (any_second)
-SKV_UNROLL
-        for (std::uint32_t part = 0; part < kParts; ++part)
-          number[part] = Coding::template pop_second<Lanes>(coder, states[part], pending[part],
-                                                            number[part]);
-SKV_UNROLL
-      for (std::uint32_t part = 0; part < kParts; ++part) {
-        data_hash.append(part, number[part]);
-        Lanes::template store<number_type>(numbers.at(token, first), part, count, number[part]);
-      }
+      const std::uint32_t count = shape.width - first;
+      std::byte* const row = numbers.at(token, first);
+      if (kHasFullSteps<Lanes> && count >= kLanes) [[likely]]
+        tile.template step<kHasFullSteps<Lanes>>(token, first, kLanes, mean, codes, plane, row);
+      else
+        tile.template step<false>(token, first, count, mean, codes, plane, row);
     }
   }
 
   decoded_tile d;
   d.is_image = true;
   const std::uint32_t last = tail_steps == 0 ? kStateFloor + kStartState : kStartState;
-  for (const u32& s : states) well_formed &= !Lanes::any(s != u32(last));
-  d.well_formed = well_formed && !coder.words.overrun && coder.words.next == coder.words.end;
-  d.data_hash = data_hash.finish(shape);
-  d.prediction_hash = Mean::kOutside ? prediction_hash.finish(shape) : 0;
+  for (const u32& s : tile.states) well_formed &= !Lanes::any(s != u32(last));
+  const word_reader& words = tile.coder.words;
+  d.well_formed = well_formed && !words.overrun && words.next == words.end;
+  d.data_hash = tile.data_hash.finish(shape);
+  d.prediction_hash = Mean::kOutside ? tile.prediction_hash.finish(shape) : 0;
   return d;
 }
 

@@ -22,6 +22,122 @@ struct encoded_tile {
   bool all_equal = false;         ///< every number equals the first
 };
 
+/// What encoding a tile carries from step to step.
+template <class Lanes, class Coding, class Mean>
+struct tile_encoder {
+  using u32 = typename Lanes::u32;
+  using number_type = pattern_of<Coding::kTarget>;
+  static constexpr std::uint32_t kParts = Lanes::kParts;
+
+  rans_encoder<Lanes> coder;
+  u32 states[kParts];
+  tile_hash<Lanes> data_hash, prediction_hash;
+  u32 first_number, unlike_mean, unlike_first;
+  std::uint32_t power = 1;
+  std::uint32_t tail_steps = 0;
+  bool in_tail = true;
+
+  /// Encodes the `count` numbers of `token` from number `first` of its row on; `kAll`: kLanes.
+  /// `plane`: room for the row's raw bytes.
+  template <bool kAll>
+  SKV_INLINE void step(std::uint32_t token, std::uint32_t first, std::uint32_t count,
+                       const Mean& mean, const std::byte* codes, std::byte* plane,
+                       const std::byte* row) {
+    using active_lanes = skv::active_lanes<Lanes, kAll>;
+    // Each loop is short, and its parts are independent: their latencies overlap.
+    u32 numbers[kParts];
+    typename Coding::template grid<Lanes> grids[kParts];
+SKV_UNROLL
+    for (std::uint32_t part = 0; part < kParts; ++part) {
+      const u32 number = Lanes::template load<number_type>(row, part, count);
+      const u32 mu = mean.template load<Lanes>(token, first, part, count);
+      const u32 code = Lanes::template load<scale_code>(codes + first, part, count);
+      data_hash.prepend(part, number, power);
+      if constexpr (Mean::kOutside) prediction_hash.prepend(part, mu, power);
+      unlike_mean = unlike_mean | (number ^ mu);
+      unlike_first =
+          unlike_first | active_lanes(part, count).or_zero(number ^ first_number);
+      if constexpr (Coding::kPlane)
+        Lanes::template store<std::uint8_t>(plane + first, part, count,
+                                            Coding::template plane_byte<Lanes>(number));
+      numbers[part] = number;
+      grids[part] = Coding::template make_grid<Lanes>(code, mu, u32(0));
+    }
+    power *= kHashBase;
+
+    typename Coding::template plan<Lanes> plans[kParts];
+    typename rans_encoder<Lanes>::entry entries[kParts];
+SKV_UNROLL
+    for (std::uint32_t part = 0; part < kParts; ++part)
+      plans[part] = Coding::template make_plan<Lanes>(grids[part], numbers[part]);
+    bool any_second = false;
+SKV_UNROLL
+    for (std::uint32_t part = 0; part < kParts; ++part) {
+      entries[part] = coder.lookup(grids[part].context, plans[part].token);
+      plans[part].second = active_lanes(part, count)
+                               .among(plans[part].second | entries[part].is_unknown());
+      any_second |= Lanes::any(plans[part].second);
+    }
+
+    if (any_second) [[unlikely]] {
+      second_push<Lanes> seconds[kParts];
+SKV_UNROLL
+      for (std::uint32_t part = 0; part < kParts; ++part) {
+        seconds[part] = Coding::template plan_second<Lanes>(
+            plans[part], grids[part], numbers[part], entries[part].is_unknown());
+        entries[part] = coder.lookup(grids[part].context, plans[part].token);
+      }
+      if (in_tail) {
+        bool is_full = false;
+SKV_UNROLL
+        for (std::uint32_t part = 0; part < kParts; ++part)
+          is_full |= Lanes::any(active_lanes(part, count).among(coder.fills(
+              states[part], entries[part], plans[part].width + seconds[part].width)));
+        continue_tail(is_full);
+      }
+SKV_UNROLL
+      for (std::uint32_t i = 0; i < kParts; ++i) {
+        const std::uint32_t part = kParts - 1 - i;
+        coder.bits(states[part], seconds[part].bits, seconds[part].width, plans[part].second);
+      }
+    } else if (in_tail) [[unlikely]] {
+      bool is_full = false;
+SKV_UNROLL
+      for (std::uint32_t part = 0; part < kParts; ++part)
+        is_full |= Lanes::any(active_lanes(part, count).among(
+            coder.fills(states[part], entries[part], plans[part].width)));
+      continue_tail(is_full);
+    }
+
+SKV_UNROLL
+    for (std::uint32_t i = 0; i < kParts; ++i) {
+      const std::uint32_t part = kParts - 1 - i;
+      const active_lanes active(part, count);
+      coder.spill(states[part], active.among(coder.is_high(states[part], entries[part],
+                                                          plans[part].width)));
+    }
+SKV_UNROLL
+    for (std::uint32_t part = 0; part < kParts; ++part) {
+      const active_lanes active(part, count);
+      states[part] = active.or_else(
+          coder.token(states[part], entries[part], plans[part].bits, plans[part].width),
+          states[part]);
+    }
+  }
+
+  /// In the tail, before a step: ends it if that would fill a lane.
+  SKV_INLINE void continue_tail(bool would_fill) {
+    if (would_fill || tail_steps == kMaxTailSteps)
+      end_tail();
+    else
+      ++tail_steps;
+  }
+  SKV_INLINE void end_tail() {
+    in_tail = false;
+    for (u32& s : states) s = s + kStateFloor;
+  }
+};
+
 /// Encodes a tile of at least one number.
 /// `codes`: one scale_code per number of a row. `table`: the encoding tables of all contexts.
 /// `plane`: room for the raw bytes of every number, or null if the coding has no plane.
@@ -33,101 +149,36 @@ SKV_INLINE encoded_tile<Lanes> encode_tile(tile_shape shape,
                                            const std::uint32_t* table, std::byte* plane,
                                            word_writer words) {
   using u32 = typename Lanes::u32;
-  using mask = typename Lanes::mask;
   using number_type = pattern_of<Coding::kTarget>;
-  constexpr std::uint32_t kParts = Lanes::kParts;
 
-  rans_encoder<Lanes> coder{words, table};
-  encoded_tile<Lanes> e;
-  for (u32& s : e.states) s = u32(kStartState);
-  tile_hash<Lanes> data_hash, prediction_hash;
-  std::uint32_t power = 1;
-  u32 unlike_mean(0), unlike_first(0);
-  const u32 first_number(
-      Lanes::sum(Lanes::template load<number_type>(numbers.at(0, 0), 0, 1)));
-  mask full[kParts], partial[kParts];  // the lanes of a full step, and of a row's last one
-SKV_UNROLL
-  for (std::uint32_t part = 0; part < kParts; ++part) {
-    full[part] = Lanes::index(part) < u32(kLanes);
-    partial[part] = Lanes::index(part) < u32(shape.width % kLanes);
-  }
+  tile_encoder<Lanes, Coding, Mean> tile{{words, table}, {}, {}, {}, u32(0), u32(0), u32(0)};
+  tile.first_number =
+      u32(Lanes::sum(Lanes::template load<number_type>(numbers.at(0, 0), 0, 1)));
+  for (u32& s : tile.states) s = u32(kStartState);
 
+  if constexpr (Coding::kPlane) plane += shape.elements();
   for (std::uint32_t token = shape.tokens; token-- > 0;) {
+    if constexpr (Coding::kPlane) plane -= shape.width;
     for (std::uint32_t step = steps_per_token(shape.width); step-- > 0;) {
       const std::uint32_t first = step * kLanes;
-      const bool is_full = shape.width - first >= kLanes;
-      const std::uint32_t count = is_full ? kLanes : shape.width - first;
-      push_plan<Lanes> plans[kParts];
-      typename rans_encoder<Lanes>::entry entries[kParts];
-      bool any_second = false;
-
-SKV_UNROLL
-      for (std::uint32_t part = 0; part < kParts; ++part) {
-        const mask active = is_full ? full[part] : partial[part];
-        const u32 number =
-            Lanes::template load<number_type>(numbers.at(token, first), part, count);
-        const u32 mu = mean.template load<Lanes>(token, first, part, count);
-        const u32 code = Lanes::template load<scale_code>(codes + first, part, count);
-        data_hash.prepend(part, number, power);
-        if constexpr (Mean::kOutside) prediction_hash.prepend(part, mu, power);
-        unlike_mean = unlike_mean | (number ^ mu);
-        unlike_first = unlike_first | Lanes::zero_unless(active, number ^ first_number);
-        if constexpr (Coding::kPlane)
-          Lanes::template store<std::uint8_t>(
-              plane + std::size_t{token} * shape.width + first, part, count,
-              Coding::template plane_byte<Lanes>(number));
-
-        auto p = Coding::template plan<Lanes>(code, mu, number);
-        auto entry = coder.lookup(p.context, p.token);
-        const mask unknown = entry.frequency() == u32(0);
-        p.second = (p.second | unknown) & active;
-        p.second_bits = p.second_width = u32(0);
-        if (Lanes::any(p.second)) {
-          any_second = true;
-          Coding::template plan_second<Lanes>(p, number, unknown);
-          entry = coder.lookup(p.context, p.token);
-        }
-        plans[part] = p;
-        entries[part] = entry;
-      }
-      power *= kHashBase;
-
-      if (coder.in_tail) {
-        bool is_filled = e.tail_steps == kMaxTailSteps;
-SKV_UNROLL
-        for (std::uint32_t part = 0; part < kParts; ++part)
-          is_filled |= coder.fills(e.states[part], entries[part],
-                              plans[part].width + plans[part].second_width,
-                              is_full ? full[part] : partial[part]);
-        e.tail_steps += !is_filled;
-        if (is_filled) {
-          coder.in_tail = false;
-          for (u32& s : e.states) s = s + kStateFloor;
-        }
-      }
-      if (any_second)
-SKV_UNROLL
-        for (std::uint32_t i = 0; i < kParts; ++i) {
-          const std::uint32_t part = kParts - 1 - i;
-          coder.bits(e.states[part], plans[part].second_bits, plans[part].second_width,
-                     plans[part].second);
-        }
-SKV_UNROLL
-      for (std::uint32_t i = 0; i < kParts; ++i) {
-        const std::uint32_t part = kParts - 1 - i;
-        coder.token(e.states[part], entries[part], plans[part].bits, plans[part].width,
-                    is_full ? full[part] : partial[part]);
-      }
+      const std::uint32_t count = shape.width - first;
+      const std::byte* const row = numbers.at(token, first);
+      if (kHasFullSteps<Lanes> && count >= kLanes) [[likely]]
+        tile.template step<kHasFullSteps<Lanes>>(token, first, kLanes, mean, codes, plane, row);
+      else
+        tile.template step<false>(token, first, count, mean, codes, plane, row);
     }
   }
-  if (coder.in_tail)
-    for (u32& s : e.states) s = s + kStateFloor;
+  if (tile.in_tail) tile.end_tail();
 
-  e.words = coder.words;
-  e.data_hash = data_hash.finish(shape);
-  e.prediction_hash = Mean::kOutside ? prediction_hash.finish(shape) : 0;
-  e.all_predicted = !Lanes::any(unlike_mean != u32(0));
-  e.all_equal = !Lanes::any(unlike_first != u32(0));
+  encoded_tile<Lanes> e;
+  for (std::uint32_t part = 0; part < Lanes::kParts; ++part) e.states[part] = tile.states[part];
+  e.words = tile.coder.words;
+  e.tail_steps = tile.tail_steps;
+  e.data_hash = tile.data_hash.finish(shape);
+  e.prediction_hash = Mean::kOutside ? tile.prediction_hash.finish(shape) : 0;
+  e.all_predicted = !Lanes::any(tile.unlike_mean != u32(0));
+  e.all_equal = !Lanes::any(tile.unlike_first != u32(0));
   return e;
 }
 

@@ -37,65 +37,73 @@ struct exponent_coding {
     return raw_bits<Lanes>(number) & 0xff;
   }
 
+  template <class Lanes>
+  struct grid {
+    typename Lanes::u32 context, octave, plane;
+  };
   template <class Lanes, class U32 = typename Lanes::u32>
-  static SKV_INLINE push_plan<Lanes> plan(U32 code, U32 /*mean*/, U32 number) {
-    const U32 token = field<Lanes>(number) - (code >> 2) + kTokenOffset;
-    push_plan<Lanes> p;
-    p.context = code & (kScaleLevels - 1);
-    p.token = Lanes::min(token, U32(exponent_tokens::kEscape));
-    p.bits = raw_bits<Lanes>(number) >> (kPlane ? 8 : 0);
-    p.width = U32(kExtraBits);
-    p.second = p.token == U32(exponent_tokens::kEscape);
-    return p;
+  static SKV_INLINE grid<Lanes> make_grid(U32 code, U32 /*mean*/, U32 plane) {
+    return {code & (kScaleLevels - 1), code >> 2, plane};
+  }
+
+  template <class Lanes>
+  struct plan {
+    typename Lanes::u32 token, bits, width;
+    typename Lanes::mask second;  ///< escapes
+  };
+
+  template <class Lanes, class U32 = typename Lanes::u32>
+  static SKV_INLINE plan<Lanes> make_plan(const grid<Lanes>& g, U32 number) {
+    const U32 token = Lanes::min(field<Lanes>(number) - g.octave + kTokenOffset,
+                                 U32(exponent_tokens::kEscape));
+    return {token, raw_bits<Lanes>(number) >> (kPlane ? 8 : 0), U32(kExtraBits),
+            token == U32(exponent_tokens::kEscape)};
   }
 
   /// As in residual_coding; all second pushes are escapes.
   template <class Lanes, class U32 = typename Lanes::u32, class Mask = typename Lanes::mask>
-  static SKV_INLINE void plan_second(push_plan<Lanes>& p, U32 number, Mask /*unknown*/) {
-    p.second_bits = Lanes::zero_unless(
-        p.second, field<Lanes>(number) | (p.bits << Target.exponent_bits));
-    p.second_width = Lanes::zero_unless(p.second, U32(kEscapeWidth));
+  static SKV_INLINE second_push<Lanes> plan_second(plan<Lanes>& p, const grid<Lanes>&, U32 number,
+                                                   Mask /*unknown*/) {
+    const U32 bits = field<Lanes>(number) | (p.bits << Target.exponent_bits);
     p.token = Lanes::select(p.second, U32(exponent_tokens::kEscape), p.token);
     p.bits = Lanes::zero_unless(!p.second, p.bits);
     p.width = Lanes::zero_unless(!p.second, p.width);
+    return {Lanes::zero_unless(p.second, bits),
+            Lanes::zero_unless(p.second, U32(kEscapeWidth))};
   }
 
   template <class Lanes>
-  struct grid {
-    typename Lanes::u32 code, plane;
-  };
-  template <class Lanes, class U32 = typename Lanes::u32>
-  static SKV_INLINE grid<Lanes> make_grid(U32 code, U32 /*mean*/, U32 plane) {
-    return {code, plane};
-  }
-
-  template <class Lanes>
-  struct pending {
+  struct popped {
+    typename Lanes::u32 number;
     typename Lanes::mask second;  ///< escapes
-    typename Lanes::u32 plane;
   };
 
-  template <class Lanes, class U32 = typename Lanes::u32, class Mask = typename Lanes::mask>
-  static SKV_INLINE U32 pop(rans_decoder<Lanes>& coder, U32& state, const grid<Lanes>& g,
-                            Mask active, pending<Lanes>& p) {
+  template <class Lanes, class Active, class U32 = typename Lanes::u32>
+  static SKV_INLINE popped<Lanes> pop_token(U32& state, U32 entry, const grid<Lanes>& g,
+                                            const Active& active) {
     using namespace decode_entry;
-    const U32 entry = coder.token(state, g.code & (kScaleLevels - 1));
+    using coder = rans_decoder<Lanes>;
+    coder::token(state, entry);
     const U32 token = entry >> kBaseShift;
-    const U32 raw = coder.bits(state, (entry >> kBitsShift) & kBitsMask);
-    p.second = (token == U32(kEscapeBase)) & active;
-    p.plane = g.plane;
-    coder.refill(state, active);
-    return assemble<Lanes>(token + (g.code >> 2) - kTokenOffset, raw, g.plane);
+    const U32 raw = coder::bits(state, (entry >> kBitsShift) & kBitsMask);
+    return {assemble<Lanes>(token + g.octave - kTokenOffset, raw, g.plane),
+            active.among(token == U32(kEscapeBase))};
   }
 
   template <class Lanes, class U32 = typename Lanes::u32>
-  static SKV_INLINE U32 pop_second(rans_decoder<Lanes>& coder, U32& state,
-                                   const pending<Lanes>& p, U32 number) {
+  static SKV_INLINE U32 pop_bits(U32&, const grid<Lanes>&, const popped<Lanes>& p,
+                                 bool /*any_second*/) {
+    return p.number;
+  }
+
+  template <class Lanes, class U32 = typename Lanes::u32>
+  static SKV_INLINE U32 pop_second(rans_decoder<Lanes>& coder, U32& state, const grid<Lanes>& g,
+                                   const popped<Lanes>& p, U32 number) {
     const U32 bits = coder.bits(state, Lanes::zero_unless(p.second, U32(kEscapeWidth)));
-    coder.refill(state, p.second);
+    coder.refill(state, coder.is_low(state) & p.second);
     return Lanes::select(p.second,
                          assemble<Lanes>(bits & Target.max_exponent(),
-                                         bits >> Target.exponent_bits, p.plane),
+                                         bits >> Target.exponent_bits, g.plane),
                          number);
   }
 

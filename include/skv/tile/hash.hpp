@@ -9,7 +9,7 @@ namespace skv {
 
 // Per lane the polynomial  sum of x_t * P^(T-1-t)  over its T steps, mod 2^32: Horner's rule on the
 // way up (decoding), powers of P on the way down (encoding), one multiply-add per number in both.
-// P = 5 mod 8 has the largest order there is, so that no two flips of one bit, closer than 2^13
+// P = 5 mod 8 has the largest order there is, so that no two flips of one bit, closer than 2^15
 // steps in a lane, cancel. Lanes are scrambled, with their number, before they are summed.
 inline constexpr std::uint32_t kHashBase = 0x9E3779B5;
 static_assert(kHashBase % 8 == 5);

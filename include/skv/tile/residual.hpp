@@ -8,15 +8,10 @@
 
 namespace skv {
 
-/// What encoding a step of numbers pushes: raw bits, then a token with at most kBitsWithToken raw
-/// bits. The token comes out of the decoder first.
+/// Raw bits that are pushed on their own, before the token is: at most 16; mostly none.
 template <class Lanes>
-struct push_plan {
-  using u32 = typename Lanes::u32;
-  u32 context, token;
-  u32 bits, width;                ///< with the token
-  u32 second_bits, second_width;  ///< in a push of their own, at most 16; mostly none
-  typename Lanes::mask second;    ///< lanes that have one, which plan_second then fills in
+struct second_push {
+  typename Lanes::u32 bits, width;
 };
 
 /// Codes numbers of format `Target` against means of format `Mean`: the same format, or a finer
@@ -51,6 +46,7 @@ struct residual_coding {
   };
 
   static constexpr std::uint32_t kFloor = kMinFloor<Target>;
+  static constexpr bool kDropsAll = kFloor > Target.mantissa_bits + 1;  ///< even in the zero bin
   static constexpr std::uint32_t kSignBit = 1u << Target.magnitude_bits();
 
   /// The grid that scale code and mean (a pattern) span.
@@ -85,111 +81,128 @@ struct residual_coding {
     return g;
   }
 
-  /// A plan, and what plan_second needs to know of it.
+  /// What encoding a number pushes: a token with at most kBitsWithToken raw bits.
   template <class Lanes>
-  struct residual_plan : push_plan<Lanes> {
-    typename Lanes::u32 floor, steps, dropped, distance;
+  struct plan {
+    using u32 = typename Lanes::u32;
+    u32 token, bits, width;
+    typename Lanes::mask second;  ///< lanes for which plan_second changes the plan
+    u32 steps, dropped, distance;
   };
 
   template <class Lanes, class U32 = typename Lanes::u32>
-  static SKV_INLINE residual_plan<Lanes> plan(U32 code, U32 mean, U32 number) {
-    const grid<Lanes> g = make_grid<Lanes>(code, mean);
+  static SKV_INLINE plan<Lanes> make_plan(const grid<Lanes>& g, U32 number) {
+    plan<Lanes> p;
     const U32 magnitude = number & Target.magnitude_mask();
-    const U32 steps = to_steps<Target, Lanes>(magnitude, g.floor).steps;
+    p.steps = to_steps<Target, Lanes>(magnitude, g.floor).steps;
     const U32 opposite =
-        U32(0) - (((number & kSignBit) ^ g.sign) >> Target.magnitude_bits());
-    const U32 difference = (((steps ^ opposite) - g.mean) ^ g.flip) - g.flip;
+        Lanes::signed_shift((number ^ g.sign) << (31 - Target.magnitude_bits()), 31);
+    U32 difference = (p.steps ^ opposite) - g.mean;
+    if constexpr (kFiner != 0) difference = (difference ^ g.flip) - g.flip;
     const U32 negative = Lanes::signed_shift(difference, 31);
-    const U32 distance = difference ^ negative;
-
+    p.distance = difference ^ negative;
     const auto t = residual_tokens::of<Lanes>(
-        Lanes::min(distance, U32(residual_tokens::kLimit - 1)), U32(0) - negative);
+        Lanes::min(p.distance, U32(residual_tokens::kLimit - 1)), U32(0) - negative);
 
-    residual_plan<Lanes> p;
-    p.floor = g.floor;
-    p.steps = steps;
-    p.dropped = dropped_bits<Target, Lanes, kFloor>(steps, g.floor);
-    p.distance = distance;
-    p.context = g.context;
+    p.dropped = dropped_bits<Target, Lanes, kFloor>(p.steps, g.floor);
     p.token = t.token;
-    p.bits = t.raw | ((magnitude & ((U32(1) << p.dropped) - 1)) << t.bits);
+    p.bits = t.raw | (low_bits(magnitude, p.dropped) << t.bits);
     p.width = t.bits + p.dropped;
-    p.second = (steps == U32(0)) | (distance >= U32(residual_tokens::kLimit)) |
-               (p.width > U32(kBitsWithToken));
+    p.second = needs_second<Lanes>(p.steps, p.width) |
+               (p.distance >= U32(residual_tokens::kLimit));
     return p;
   }
 
   /// Moves to a push of their own what does not fit with the token, in the lanes of p.second;
   /// those in `unknown` (a token without frequency) and others that need it become escapes.
   template <class Lanes, class U32 = typename Lanes::u32, class Mask = typename Lanes::mask>
-  static SKV_INLINE void plan_second(residual_plan<Lanes>& p, U32 number, Mask unknown) {
+  static SKV_INLINE second_push<Lanes> plan_second(plan<Lanes>& p, const grid<Lanes>& g,
+                                                   U32 number, Mask unknown) {
     const auto in_zero_bin = p.steps == U32(0);
     const auto zero = zero_bin_encode<Target, Lanes, kFloor>(
-        number & Target.magnitude_mask(), p.floor);
+        number & Target.magnitude_mask(), g.floor);
     const auto apart = in_zero_bin | (p.width > U32(kBitsWithToken));
     const auto escapes = (p.distance >= U32(residual_tokens::kLimit)) |
                          (in_zero_bin & zero.deep) | unknown;
     const U32 token_width = p.width - p.dropped;
-    const U32 below = number & ((U32(1) << p.dropped) - 1);
-    const U32 apart_bits = Lanes::select(in_zero_bin, zero.bits, below);
+    const U32 apart_bits = Lanes::select(in_zero_bin, zero.bits, low_bits(number, p.dropped));
     const U32 apart_width = Lanes::select(in_zero_bin, zero.width, p.dropped);
-    p.second_bits =
-        Lanes::zero_unless(p.second, Lanes::select(escapes, number, apart_bits));
-    p.second_width =
-        Lanes::zero_unless(p.second, Lanes::select(escapes, U32(kEscapeWidth), apart_width));
     p.token = Lanes::select(escapes, U32(residual_tokens::kEscape), p.token);
     p.width = Lanes::select(apart, token_width, p.width);
     p.width = Lanes::zero_unless(!escapes, p.width);
-    p.bits = p.bits & ((U32(1) << p.width) - 1);
+    p.bits = low_bits(p.bits, p.width);
+    return {Lanes::zero_unless(p.second, Lanes::select(escapes, number, apart_bits)),
+            Lanes::zero_unless(p.second, Lanes::select(escapes, U32(kEscapeWidth), apart_width))};
   }
 
-  /// What the second pop of a step needs to know of the first.
+  /// What a token says of a number.
   template <class Lanes>
-  struct pending {
+  struct popped {
     using u32 = typename Lanes::u32;
-    typename Lanes::mask second;  ///< lanes that have one
+    u32 steps, dropped, sign;
+    typename Lanes::mask second;  ///< lanes that have a second pop
     typename Lanes::mask escape;
-    u32 floor, steps, dropped, sign;
   };
 
-  /// Pops the numbers of a part of a step, but for those in p.second. Codes that no encoder writes
-  /// give some number; the tile's hash tells.
-  template <class Lanes, class U32 = typename Lanes::u32, class Mask = typename Lanes::mask>
-  static SKV_INLINE U32 pop(rans_decoder<Lanes>& coder, U32& state, const grid<Lanes>& g,
-                            Mask active, pending<Lanes>& p) {
+  /// Pops the tokens of a part of a step.
+  template <class Lanes, class Active, class U32 = typename Lanes::u32>
+  static SKV_INLINE popped<Lanes> pop_token(U32& state, U32 entry, const grid<Lanes>& g,
+                                            const Active& active) {
     using namespace decode_entry;
-    const U32 entry = coder.token(state, g.context);
+    using coder = rans_decoder<Lanes>;
+    coder::token(state, entry);
     const U32 token_bits = (entry >> kBitsShift) & kBitsMask;
     const U32 base = Lanes::signed_shift(entry, kBaseShift);
-    const U32 difference = base ^ coder.bits(state, token_bits);
-    const U32 value = ((difference ^ g.flip) - g.flip) + g.mean;
+    const U32 difference = base ^ coder::bits(state, token_bits);
+    const U32 value = kFiner == 0 ? difference + g.mean
+                                  : ((difference ^ g.flip) - g.flip) + g.mean;
     const U32 opposite = Lanes::signed_shift(value, 31);
-    p.escape = base == U32(kEscapeBase);
-    p.floor = g.floor;
+    popped<Lanes> p;
     p.steps = value ^ opposite;
-    p.dropped = dropped_bits<Target, Lanes, kFloor>(p.steps, g.floor);
     p.sign = (opposite & kSignBit) ^ g.sign;
-    p.second = ((p.steps == U32(0)) | p.escape |
-                (token_bits + p.dropped > U32(kBitsWithToken))) & active;
-    const U32 below = coder.bits(state, Lanes::zero_unless(!p.second, p.dropped));
-    coder.refill(state, active);
-    return from_steps<Target, Lanes>(p.steps, p.dropped, below, g.floor) | p.sign;
+    p.dropped = dropped_bits<Target, Lanes, kFloor>(p.steps, g.floor);
+    p.escape = base == U32(kEscapeBase);
+    p.second = active.among(needs_second<Lanes>(p.steps, token_bits + p.dropped) | p.escape);
+    return p;
+  }
+
+  /// Pops the bits below the steps, but for the lanes in p.second, which are none unless
+  /// `any_second`. Codes that no encoder writes give some number; the tile's hash tells.
+  template <class Lanes, class U32 = typename Lanes::u32>
+  static SKV_INLINE U32 pop_bits(U32& state, const grid<Lanes>& g, const popped<Lanes>& p,
+                                 bool any_second) {
+    U32 dropped = p.dropped;
+    if (any_second) [[unlikely]]
+      dropped = Lanes::zero_unless(!p.second, dropped);
+    const U32 below = rans_decoder<Lanes>::bits(state, dropped);
+    return from_steps<Target, Lanes>(p.steps, dropped, below, g.floor) | p.sign;
   }
 
   /// Pops the numbers of the lanes in p.second; the others keep `number`.
   template <class Lanes, class U32 = typename Lanes::u32>
-  static SKV_INLINE U32 pop_second(rans_decoder<Lanes>& coder, U32& state,
-                                   const pending<Lanes>& p, U32 number) {
+  static SKV_INLINE U32 pop_second(rans_decoder<Lanes>& coder, U32& state, const grid<Lanes>& g,
+                                   const popped<Lanes>& p, U32 number) {
     const auto in_zero_bin = p.steps == U32(0);
-    const auto zero = zero_bin_decode<Target, Lanes, kFloor>(state & 0xffff, p.floor);
+    const auto zero = zero_bin_decode<Target, Lanes, kFloor>(state & 0xffff, g.floor);
     const U32 width = Lanes::select(p.escape, U32(kEscapeWidth),
                                     Lanes::select(in_zero_bin, zero.width, p.dropped));
     const U32 raw = coder.bits(state, Lanes::zero_unless(p.second, width));
     const U32 magnitude =
         Lanes::select(in_zero_bin, zero.magnitude,
-                      from_steps<Target, Lanes>(p.steps, p.dropped, raw, p.floor));
-    coder.refill(state, p.second);
+                      from_steps<Target, Lanes>(p.steps, p.dropped, raw, g.floor));
+    coder.refill(state, coder.is_low(state) & p.second);
     return Lanes::select(p.second, Lanes::select(p.escape, raw, magnitude | p.sign), number);
+  }
+
+ private:
+  /// Is a number in the zero bin, or are its raw bits, `width`, too many for the token's push?
+  template <class Lanes, class U32 = typename Lanes::u32>
+  static SKV_INLINE typename Lanes::mask needs_second(U32 steps, U32 width) {
+    const auto wide = width > U32(kBitsWithToken);
+    if constexpr (kDropsAll && Target.mantissa_bits + 1 > kBitsWithToken)
+      return wide;
+    else
+      return wide | (steps == U32(0));
   }
 };
 

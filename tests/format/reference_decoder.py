@@ -1,0 +1,356 @@
+#!/usr/bin/env python3
+"""A decoder of .skv files written from docs/format.md alone: slow, plain, standard library only.
+
+    reference_decoder.py tile PROFILE RECORD LAYER KIND HEADS HEAD_DIM FIRST_HEAD HEAD_COUNT TOKENS TILE MEANS OUT
+    reference_decoder.py file SKV PROFILE MEANS OUT
+
+RECORD is the twelve bytes of a tile record in hexadecimal. TILE, MEANS and OUT are files; MEANS holds
+the means of the tile, or of all tensor streams of the file, contiguous; an empty file if there are none.
+The hashes of tiles are compared, xxHash checksums are not. No zstd: metadata and opaque chunks must be
+stored as they are.
+"""
+import struct
+import sys
+
+FORMATS = {1: (8, 7), 2: (5, 10), 3: (4, 3), 4: (5, 2)}  # exponent bits, mantissa bits
+MASK = 0xFFFFFFFF
+
+class Corrupt(Exception):
+    pass
+
+def require(condition, what):
+    if not condition:
+        raise Corrupt(what)
+
+class Format:
+    def __init__(self, wire_id):
+        require(wire_id in FORMATS, 'number format')
+        self.E, self.M = FORMATS[wire_id]
+        self.bits = 1 + self.E + self.M
+        self.bytes = self.bits // 8
+        self.bias = (1 << self.E - 1) - 1
+        self.max_exponent = (1 << self.E) - 1
+        self.magnitude_mask = (1 << self.E + self.M) - 1
+
+RESIDUAL_ESCAPE, EXPONENT_ESCAPE, EXPONENT_CENTRE = 28, 31, 26
+
+class Profile:
+    def __init__(self, b):
+        (magic, version, self.target, self.source, self.mean, self.default_code, reserved, tensors,
+         contexts, tokens, features, size) = struct.unpack_from('<4sHBBBBHIHHIQ', b)
+        require(magic == b'SKVP' and version == 1 and features == 0 and reserved == 0, 'profile')
+        require(size == len(b), 'profile size')
+        require(self.source <= 2, 'predictor')
+        self.T, self.R = Format(self.target), Format(self.mean)
+        require(self.source == 2 or self.mean == self.target, 'mean format')
+        finer = self.R.M - self.T.M
+        require(self.mean == self.target or finer >= 3, 'mean format')
+        expected = (4, 32) if self.source == 0 else (48, 29) if finer else (24, 29)
+        require((contexts, tokens) == expected, 'table shape')
+        at, shapes = 32, []
+        for _ in range(tensors):
+            shapes.append(struct.unpack_from('<IIII', b, at))
+            at += 16
+        require([s[:2] for s in shapes] == sorted({s[:2] for s in shapes}), 'order of tensors')
+        self.codes = {}
+        for layer, kind, heads, head_dim in shapes:
+            self.codes[layer, kind] = heads, head_dim, b[at:at + heads * head_dim]
+            at += heads * head_dim
+        self.rows = []
+        for _ in range(contexts):
+            f = struct.unpack_from('<%dH' % tokens, b, at)
+            at += 2 * tokens
+            require(sum(f) == 512 and f[-1] > 0, 'frequencies')
+            self.rows.append([(t, f[t], i) for t in range(tokens) for i in range(f[t])])
+        require(at + 8 == len(b), 'profile size')
+
+    def row_codes(self, layer, kind, heads, head_dim, first_head, head_count):
+        if not self.codes:
+            return bytes([self.default_code]) * (head_count * head_dim)
+        h, d, codes = self.codes[layer, kind]
+        require((h, d) == (heads, head_dim), 'another geometry')
+        return codes[first_head * d:(first_head + head_count) * d]
+
+def floor_log2(v):
+    return v.bit_length() - 1
+
+def steps_of(f, u, floor):
+    """q(u), section "Step-floored integers"."""
+    e = max(u >> f.M, 1)
+    if e >= floor:
+        return u - (floor - 1 << f.M)
+    return u - (e - 1 << f.M) >> min(floor - e, f.M + 1)
+
+def clamp(low, v, high):
+    return max(low, min(v, high))
+
+class Lanes:
+    """The states of a block image and the words that they share."""
+
+    def __init__(self, image, words_at, tail_steps, steps):
+        require(len(image) >= words_at and (len(image) - words_at) % 2 == 0, 'image size')
+        require(tail_steps <= steps, 'tail')
+        self.state = list(struct.unpack_from('<32I', image))
+        require(all(s >= 1 << 16 for s in self.state), 'states')
+        self.words = struct.unpack('<%dH' % ((len(image) - words_at) // 2), image[words_at:])
+        self.next, self.until_tail, self.tail_steps = 0, steps - tail_steps, tail_steps
+
+    def begin_step(self):
+        if self.until_tail == 0:
+            self.state = [s - (1 << 16) for s in self.state]
+        self.until_tail -= 1
+
+    def token(self, lane, row):
+        token, frequency, offset = row[self.state[lane] & 511]
+        self.state[lane] = frequency * (self.state[lane] >> 9) + offset
+        return token
+
+    def bits(self, lane, width):
+        value = self.state[lane] & (1 << width) - 1
+        self.state[lane] >>= width
+        return value
+
+    def refill(self, lane):
+        if self.until_tail >= 0 and self.state[lane] < 1 << 16:
+            require(self.next < len(self.words), 'words')
+            self.state[lane] = self.state[lane] << 16 | self.words[self.next]
+            self.next += 1
+
+    def finish(self):
+        last = 1 if self.tail_steps else (1 << 16) + 1
+        require(self.next == len(self.words) and self.state == [last] * 32, 'end of the tile')
+
+class Exponents:
+    """Section "Exponents"."""
+
+    def __init__(self, p):
+        self.rows, self.T = p.rows, p.T
+        self.extra = p.T.M + 1 - 8 if p.T.M + 1 >= 8 else p.T.M + 1
+        self.plane = p.T.M + 1 >= 8
+
+    def first(self, lanes, lane, code, mean, plane_byte):
+        token = lanes.token(lane, self.rows[code & 3])
+        if token == EXPONENT_ESCAPE:
+            return None, plane_byte
+        field = token - EXPONENT_CENTRE + (code >> 2) - 40 + self.T.bias
+        return self.number(field, lanes.bits(lane, self.extra), plane_byte), None
+
+    def second(self, lanes, lane, plane_byte):
+        field = lanes.bits(lane, self.T.E)
+        return self.number(field, lanes.bits(lane, self.extra), plane_byte)
+
+    def number(self, field, raw, plane_byte):
+        T = self.T
+        require(0 <= field <= T.max_exponent, 'exponent')
+        raw = raw << 8 | plane_byte if self.plane else raw
+        return raw >> T.M << T.E + T.M | field << T.M | raw & (1 << T.M) - 1
+
+class Residuals:
+    """Section "Residuals"."""
+    plane = False
+
+    def __init__(self, p):
+        self.rows, self.T, self.R = p.rows, p.T, p.R
+        self.finer = p.R.M - p.T.M
+
+    def grid(self, code, mean):
+        T, R = self.T, self.R
+        floor = clamp(1, (code >> 2) + T.bias + T.M - 41, T.max_exponent)
+        u = mean & R.magnitude_mask
+        if not self.finer:
+            exponent, m, flip = max(floor, u >> T.M, 1), steps_of(T, u, floor), False
+        else:
+            half = 1 << self.finer - 1
+            p = steps_of(R, u, floor + R.bias - T.bias)
+            if p < 1 << R.M and floor > 1:
+                p = max(p - half, 0)
+            m = min(p + half >> self.finer, T.magnitude_mask - (floor - 1 << T.M))
+            rest = p - (m << self.finer)
+            flip = rest < 0
+            exponent = floor + max(m >> T.M, 1) - 1
+        context = clamp(0, code - 4 * (exponent + 40 - T.bias - T.M) + 16, 23)
+        if self.finer:
+            context = context // 2 * 4 + min(abs(rest) >> self.finer - 3, 3)
+        return floor, m, flip, context
+
+    def first(self, lanes, lane, code, mean, plane_byte):
+        T = self.T
+        floor, m, flip, context = self.grid(code, mean)
+        token = lanes.token(lane, self.rows[context])
+        if token == RESIDUAL_ESCAPE:
+            return None, ('escape',)
+        half_octave, width = token >> 1, 0
+        magnitude = half_octave
+        if half_octave >= 8:
+            width = (half_octave - 8) // 2 + 2
+            magnitude = (2 + half_octave % 2 << width) + lanes.bits(lane, width)
+        d = -1 - magnitude if token & 1 else magnitude
+        Q = (-d if flip else d) + m
+        sign = (mean >> self.R.bits - 1) ^ (Q < 0)
+        q = -1 - Q if Q < 0 else Q
+        if q == 0:
+            return None, ('zero', floor, sign)
+        n = max(0, min(T.M - floor_log2(q), floor - 1))
+        if width + n > 7:
+            return None, ('apart', floor, sign, q, n)
+        return self.number(floor, sign, q, n, lanes.bits(lane, n)), None
+
+    def second(self, lanes, lane, what):
+        T = self.T
+        if what[0] == 'escape':
+            return lanes.bits(lane, T.bits)
+        if what[0] == 'apart':
+            _, floor, sign, q, n = what
+            return self.number(floor, sign, q, n, lanes.bits(lane, n))
+        _, floor, sign = what
+        if floor <= T.M + 1:
+            u = lanes.bits(lane, floor - 1)
+        else:
+            depth = 0
+            while lanes.bits(lane, 1) == 0:
+                depth += 1
+                require(depth < 6, 'zero bin')
+            exponent = floor - T.M - 1 - depth
+            require(exponent >= 0, 'zero bin')
+            u = exponent << T.M | lanes.bits(lane, T.M)
+        return sign << T.bits - 1 | u
+
+    def number(self, floor, sign, q, n, raw):
+        u = (q << n | raw) + (floor - n - 1 << self.T.M)
+        require(u <= self.T.magnitude_mask, 'magnitude')
+        return sign << self.T.bits - 1 | u
+
+def avalanche(h):
+    h = (h ^ h >> 16) * 0x85EBCA6B & MASK
+    h = (h ^ h >> 13) * 0xC2B2AE35 & MASK
+    return h ^ h >> 16
+
+def tile_hash(tokens, width, patterns):
+    total = 0
+    for lane in range(32):
+        h = 0
+        for t in range(tokens):
+            for first in range(0, width, 32):
+                x = patterns[t * width + first + lane] if first + lane < width else 0
+                h = (h * 0x9E3779B5 + x) & MASK
+        total += avalanche(h ^ (lane + 1) * 0x9E3779B9 & MASK)
+    return avalanche(total + tokens * 0x27D4EB2F + width * 0x165667B1 & MASK)
+
+def unpack(f, b):
+    return list(struct.unpack('<%d%s' % (len(b) // f.bytes, 'BH'[f.bytes - 1]), b))
+
+def decode_tile(p, record, codes, tokens, width, image, means):
+    """The patterns of a tile; `means` are patterns too, or empty."""
+    packed, data_hash, prediction_hash = struct.unpack('<III', record)
+    size, tail_steps, mode = packed & 0xFFFFFF, packed >> 24 & 63, packed >> 30
+    require(size == len(image), 'tile size')
+    T, count = p.T, tokens * width
+    if mode == 0:
+        numbers = unpack(T, image)
+    elif mode == 3:
+        numbers = unpack(T, image) * count
+        require(size == T.bytes, 'constant tile')
+    elif mode == 2:
+        numbers = list(means)
+        require(size == 0 and p.source == 2 and p.mean == p.target, 'predicted tile')
+    else:
+        coding = Exponents(p) if p.source == 0 else Residuals(p)
+        words_at = 128 + ((count + 3) // 4 * 4 if coding.plane else 0)
+        lanes = Lanes(image, words_at, tail_steps, tokens * ((width + 31) // 32))
+        numbers = [0] * count
+        for t in range(tokens):
+            for first in range(0, width, 32):
+                lanes.begin_step()
+                pending = []
+                for lane in range(min(32, width - first)):
+                    i = t * width + first + lane
+                    mean = (means[i] if p.source == 2 else
+                            numbers[i - width] if p.source == 1 and t > 0 else 0)
+                    plane_byte = image[128 + i] if coding.plane else 0
+                    numbers[i], rest = coding.first(lanes, lane, codes[first + lane], mean, plane_byte)
+                    lanes.refill(lane)
+                    if rest is not None:
+                        pending.append((lane, i, rest))
+                for lane, i, rest in pending:
+                    numbers[i] = coding.second(lanes, lane, rest)
+                    lanes.refill(lane)
+        lanes.finish()
+    if mode == 1 or mode == 2:
+        expected = tile_hash(tokens, width, means) if p.source == 2 else 0
+        require(prediction_hash == expected, 'another prediction')
+    require(len(numbers) == count and tile_hash(tokens, width, numbers) == data_hash, 'data hash')
+    return numbers
+
+def pack(f, numbers):
+    return struct.pack('<%d%s' % (len(numbers), 'BH'[f.bytes - 1]), *numbers)
+
+def decode_file(skv, p, means_bytes):
+    (magic, version, features, size, _, stored, metadata, tiles, target, source, mean, reserved,
+     _) = struct.unpack_from('<4sHHQ16sIIIBBBBQ', skv)
+    require(magic == b'SKVC' and version == 1 and features == 0 and reserved == 0, 'header')
+    require(size == len(skv), 'file size')
+    require((target, source, mean) == (p.target, p.source, p.mean), 'profile')
+    require(stored == metadata, 'compressed metadata: not here')
+    streams, preamble, embedded = struct.unpack_from('<III', skv, 56)
+    require(12 + 32 * streams + preamble + embedded == metadata, 'metadata')
+    text = 68 + 32 * streams
+    out = bytearray(skv[text:text + preamble])
+    index, at, mean_at = 56 + stored, 56 + stored + 12 * tiles, 0
+
+    def next_tile():
+        nonlocal index, at
+        record = skv[index:index + 12]
+        begin, at = at, at + (struct.unpack_from('<I', record)[0] & 0xFFFFFF)
+        index += 12
+        return record, skv[begin:at]
+
+    for s in range(streams):
+        (is_tensor, kind, form, _, layer, count, heads, head_dim, tile_tokens,
+         tile_heads) = struct.unpack_from('<BBBBIQIIII', skv, 68 + 32 * s)
+        if not is_tensor:
+            for first in range(0, count, 1 << 20):
+                record, image = next_tile()
+                packed, _, zero = struct.unpack('<III', record)
+                require(packed == min(1 << 20, count - first) and zero == 0, 'opaque chunk')
+                out += image
+            continue
+        require(form == p.target, 'stream')
+        width, stream = heads * head_dim, [0] * (count * heads * head_dim)
+        means = []
+        if p.source == 2:
+            n = len(stream) * p.R.bytes
+            means, mean_at = unpack(p.R, means_bytes[mean_at:mean_at + n]), mean_at + n
+        for t in range(0, count, tile_tokens):
+            for h in range(0, heads, tile_heads):
+                tokens, head_count = min(tile_tokens, count - t), min(tile_heads, heads - h)
+                cols = range(h * head_dim, (h + head_count) * head_dim)
+                places = [row * width + c for row in range(t, t + tokens) for c in cols]
+                codes = p.row_codes(layer, kind, heads, head_dim, h, head_count)
+                record, image = next_tile()
+                numbers = decode_tile(p, record, codes, tokens, len(cols), image,
+                                      [means[i] for i in places] if means else [])
+                for i, number in zip(places, numbers):
+                    stream[i] = number
+        out += pack(p.T, stream)
+    require(at == len(skv) and index == 56 + stored + 12 * tiles, 'tiles')
+    return bytes(out)
+
+def main(arguments):
+    read = lambda path: open(path, 'rb').read()
+    if arguments[0] == 'file':
+        _, skv, profile, means, out = arguments
+        restored = decode_file(read(skv), Profile(read(profile)), read(means))
+    else:
+        _, profile, record, layer, kind, heads, head_dim, first, count, tokens, tile, means, out = arguments
+        p = Profile(read(profile))
+        codes = p.row_codes(int(layer), int(kind), int(heads), int(head_dim), int(first), int(count))
+        restored = pack(p.T, decode_tile(p, bytes.fromhex(record), codes, int(tokens), len(codes),
+                                         read(tile), unpack(p.R, read(means))))
+    with open(out, 'wb') as f:
+        f.write(restored)
+
+if __name__ == '__main__':
+    try:
+        main(sys.argv[1:])
+    except (Corrupt, struct.error, KeyError, IndexError) as e:
+        sys.exit('corrupt: %s' % e)

@@ -1,0 +1,236 @@
+// The examples of docs/format.md are what the library writes and reads, and a decoder written from that
+// document alone (reference_decoder.py) reads what the library writes.
+#include <gtest/gtest.h>
+#include <skv/calibrate/calibrate.hpp>
+#include <skv/cpu/archive.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <random>
+#include <sstream>
+
+#include "support/tile_case.hpp"
+
+namespace skv {
+namespace {
+
+namespace fs = std::filesystem;
+using bytes = std::vector<std::byte>;
+
+const std::string kDocument = SKV_TEST_DATA "/../../docs/format.md";
+const std::string kDecoder = SKV_TEST_DATA "/../format/reference_decoder.py";
+
+// The blocks that start with "```hex NAME"; semicolons begin comments.
+std::map<std::string, bytes> hex_blocks() {
+  std::map<std::string, bytes> blocks;
+  std::ifstream document(kDocument);
+  std::string line, name;
+  while (std::getline(document, line)) {
+    if (line.starts_with("```")) {
+      name = line.starts_with("```hex ") ? line.substr(7) : "";
+    } else if (!name.empty()) {
+      std::istringstream digits(line.substr(0, line.find(';')));
+      for (std::string byte; digits >> byte;)
+        blocks[name].push_back(static_cast<std::byte>(std::stoul(byte, nullptr, 16)));
+    }
+  }
+  return blocks;
+}
+
+bytes operator+(bytes a, const bytes& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+struct example {
+  std::map<std::string, bytes> block = hex_blocks();
+  bytes profile_bytes, source;
+  profile_ptr used;
+
+  example() {
+    profile_bytes = block["profile-head"];
+    for (int context = 0; context < 24; ++context)
+      profile_bytes = profile_bytes + block[context < 20 ? "profile-row-0" : "profile-row-20"];
+    profile_bytes = profile_bytes + block["profile-checksum"];
+    if (auto p = profile::parse(profile_bytes)) used = *p;
+    for (const char c : std::string("{\"doc\": 1}")) source.push_back(static_cast<std::byte>(c));
+    source = source + block["numbers"];
+    for (const char c : std::string("tail\n")) source.push_back(static_cast<std::byte>(c));
+  }
+  row_view<const std::byte> rows(const char* name) const { return {block.at(name).data(), 80}; }
+  tile_record record() const {
+    tile_record r;
+    std::memcpy(&r, block.at("record").data(), sizeof r);
+    return r;
+  }
+};
+
+cpu::tile_slice example_slice() { return {{0, tensor_kind::k}, 1, 40, 0, 1, 2}; }
+
+TEST(specification, profile_is_named_as_written) {
+  const example e;
+  ASSERT_NE(e.used, nullptr);
+  EXPECT_EQ(to_string(e.used->id()), "e611d6ee7582bb38bf7e432375cc4aa3");
+  EXPECT_TRUE(std::ranges::equal(e.used->bytes(), e.profile_bytes));
+}
+
+TEST(specification, tile_is_coded_as_written) {
+  const example e;
+  ASSERT_NE(e.used, nullptr);
+  for (const cpu::isa set : {cpu::isa::scalar, cpu::best_isa()}) {
+    const cpu::codec codec(e.used, set);
+    bytes tile(160), numbers(160);
+    const auto record = codec.encode(example_slice(), e.rows("numbers"), e.rows("means"), tile);
+    ASSERT_TRUE(record);
+    EXPECT_EQ(*record, e.record());
+    tile.resize(record->bytes());
+    EXPECT_EQ(tile, e.block.at("tile"));
+    ASSERT_TRUE(codec.decode(example_slice(), e.record(), e.block.at("tile"), e.rows("means"),
+                             {numbers.data(), 80}));
+    EXPECT_EQ(numbers, e.block.at("numbers"));
+  }
+}
+
+TEST(specification, file_is_read_and_its_parts_are_written) {
+  const example e;
+  ASSERT_NE(e.used, nullptr);
+  const bytes& file = e.block.at("skv");
+  const auto box = parse_container(file);
+  ASSERT_TRUE(box) << box.failure().message;
+  EXPECT_EQ(box->profile, e.used->id());
+  ASSERT_EQ(box->streams.size(), 2u);
+  EXPECT_EQ(box->records[0], e.record());
+
+  const cpu::codec codec(e.used);
+  const cpu::mean_lookup means = [&](const stream&) -> result<row_view<const std::byte>> {
+    return e.rows("means");
+  };
+  bytes restored(e.source.size());
+  ASSERT_TRUE(cpu::read_archive(*box, codec, file, means,
+                                [&](std::uint64_t at, std::span<const std::byte> b) -> result<done> {
+                                  std::ranges::copy(b, restored.begin() + static_cast<std::ptrdiff_t>(at));
+                                  return done{};
+                                }));
+  EXPECT_EQ(restored, e.source);
+
+  container written = *box;
+  bytes tiles;
+  ASSERT_TRUE(cpu::write_archive(written, codec, e.source, means,
+                                 [&](std::span<const std::byte> b) -> result<done> {
+                                   tiles.insert(tiles.end(), b.begin(), b.end());
+                                   return done{};
+                                 }));
+  EXPECT_EQ(written.records, box->records);
+  EXPECT_TRUE(std::ranges::equal(tiles, std::span(file).subspan(box->tiles_begin)));
+  const bytes front = front_matter(written);  // may differ: zstd shrinks the metadata
+  const auto again = parse_container(front + tiles);
+  ASSERT_TRUE(again) << again.failure().message;
+  EXPECT_EQ(again->streams, box->streams);
+  EXPECT_EQ(again->preamble, box->preamble);
+}
+
+// --- the decoder that knows nothing but the document ------------------------------------
+
+class reference_decoder : public testing::Test {
+ protected:
+  fs::path folder;
+
+  void SetUp() override {
+    if (std::system("python3 -c pass >/dev/null 2>&1") != 0) GTEST_SKIP() << "no python3";
+    folder = fs::temp_directory_path() /
+             ("skv_specification_" + std::to_string(std::random_device{}()));
+    fs::create_directories(folder);
+  }
+  void TearDown() override {
+    if (!folder.empty()) fs::remove_all(folder);
+  }
+
+  std::string put(const char* name, std::span<const std::byte> b) {
+    const fs::path path = folder / name;
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<const char*>(b.data()), static_cast<std::streamsize>(b.size()));
+    return "'" + path.string() + "'";
+  }
+  /// What the decoder restores; nothing if it fails.
+  bytes run(const std::string& arguments) {
+    const fs::path out = folder / "out";
+    fs::remove(out);
+    const std::string command = "python3 -B '" + kDecoder + "' " + arguments + " '" + out.string() + "'";
+    if (std::system(command.c_str()) != 0) return {};
+    std::ifstream in(out, std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    const auto all = std::as_bytes(std::span(text));
+    return {all.begin(), all.end()};
+  }
+  bytes run_tile(const profile& p, const tile_record& r, tile_shape shape,
+                 std::span<const std::byte> tile, std::span<const std::byte> means) {
+    std::ostringstream a;
+    a << "tile " << put("profile", p.bytes()) << ' ';
+    for (const std::uint32_t v : {r.packed, r.data_hash, r.prediction_hash})
+      for (int i = 0; i < 4; ++i) {
+        char digits[3];
+        std::snprintf(digits, sizeof digits, "%02x", v >> (8 * i) & 0xff);
+        a << digits;
+      }
+    a << " 0 0 1 " << shape.width << " 0 1 " << shape.tokens << ' ' << put("tile", tile) << ' '
+      << put("means", means);
+    return run(a.str());
+  }
+};
+
+TEST_F(reference_decoder, reads_the_examples) {
+  const example e;
+  ASSERT_NE(e.used, nullptr);
+  EXPECT_EQ(run_tile(*e.used, e.record(), {2, 40}, e.block.at("tile"), e.block.at("means")),
+            e.block.at("numbers"));
+  EXPECT_EQ(run("file " + put("skv", e.block.at("skv")) + " " + put("p", e.profile_bytes) + " " +
+                put("m", e.block.at("means"))),
+            e.source);
+}
+
+TEST_F(reference_decoder, reads_tiles_of_every_coding) {
+  for (const test::coding_id id : test::all_codings())
+    for (const bool fitted : {false, true})
+      for (const auto data : {test::data_kind::gaussian, test::data_kind::unusual_mixture}) {
+        SCOPED_TRACE(test::name_of(id) + (fitted ? ", fitted" : ", default"));
+        const tile_shape shape{24, 72};
+        const test::tile_case c = test::make_case(id, shape, data, test::table_kind::equal, 7);
+        const row_view<const std::byte> numbers{c.numbers.data(), c.row_bytes()};
+        const row_view<const std::byte> means{c.means.data(), c.mean_row_bytes()};
+        auto p = default_profile(id.target, id.source, id.mean);
+        if (fitted) {
+          calibrator fit(id.target, id.source, id.mean);
+          do ASSERT_TRUE(fit.add({0, tensor_kind::k}, shape.tokens, 1, shape.width, numbers, means));
+          while (fit.next_pass());
+          p = fit.finish();
+        }
+        ASSERT_TRUE(p);
+        const cpu::codec codec(*p);
+        bytes tile(codec.max_tile_bytes(shape));
+        const auto record = codec.encode({{0, tensor_kind::k}, 1, shape.width, 0, 1, shape.tokens},
+                                         numbers, means, tile);
+        ASSERT_TRUE(record);
+        tile.resize(record->bytes());
+        EXPECT_EQ(record->mode(), tile_mode::coded);
+        const auto used = id.source == mean_source::given ? c.means : bytes{};
+        ASSERT_EQ(run_tile(**p, *record, shape, tile, used), c.numbers);
+      }
+}
+
+TEST_F(reference_decoder, notices_other_bytes_and_other_means) {
+  const example e;
+  bytes tile = e.block.at("tile"), means = e.block.at("means");
+  tile[77] ^= std::byte{1};
+  EXPECT_TRUE(run_tile(*e.used, e.record(), {2, 40}, tile, means).empty());
+  means[77] ^= std::byte{1};
+  EXPECT_TRUE(run_tile(*e.used, e.record(), {2, 40}, e.block.at("tile"), means).empty());
+}
+
+}  // namespace
+}  // namespace skv
