@@ -121,7 +121,7 @@ TEST_F(failures, files_that_are_none) {
 TEST_F(failures, outputs_that_cannot_be_written) {
   const std::vector<std::string> with = {"--reference", reference_, "--profile", profile(), "-o"};
   fs::create_directory(folder_ / "folder");
-  fs::create_symlink("x.skv", folder_ / "link");
+  fs::create_symlink("elsewhere", folder_ / "link");
   const std::pair<std::string, std::string> outputs[] = {{path("nowhere/z"), "No such file"},
                                                          {path("folder"), "directory"},
                                                          {path("folder/"), "no file"},
