@@ -26,10 +26,13 @@ constexpr test::coding_id coding(format_id target, mean_source source, format_id
 }
 const variant kVariants[] = {
     {"target", "reference_fp8", coding(format_id::bf16, mean_source::given, format_id::bf16), 5.6},
-    {"target", "reference_fp8_exactkv", coding(format_id::bf16, mean_source::given, format_id::bf16), 4.25},
-    {"target_e4m3", "reference_fp8_for_e4m3", coding(format_id::e4m3, mean_source::given, format_id::bf16), 2.0},
+    {"target", "reference_fp8_exactkv",
+     coding(format_id::bf16, mean_source::given, format_id::bf16), 4.25},
+    {"target_e4m3", "reference_fp8_for_e4m3",
+     coding(format_id::e4m3, mean_source::given, format_id::bf16), 2.0},
     {"target", nullptr, coding(format_id::bf16, mean_source::none, format_id::bf16), 10.8},
-    {"target", nullptr, coding(format_id::bf16, mean_source::previous_token, format_id::bf16), 10.7},
+    {"target", nullptr, coding(format_id::bf16, mean_source::previous_token, format_id::bf16),
+     10.7},
     {"target_e4m3", nullptr, coding(format_id::e4m3, mean_source::none, format_id::e4m3), 6.75},
 };
 
@@ -142,8 +145,7 @@ TEST(calibrator, takes_any_numbers) {
                              : kind == 1 ? nan
                              : kind == 2 ? 0
                                          : test::unusual_pattern(target, random));
-        test::append_pattern(data.means, mean,
-                             kind == 2 ? 0 : test::unusual_pattern(mean, random));
+        test::append_pattern(data.means, mean, kind == 2 ? 0 : test::unusual_pattern(mean, random));
       }
       const row_view<const std::byte> numbers{data.numbers.data(), data.numbers.size() / tokens};
       const row_view<const std::byte> means{data.means.data(), data.means.size() / tokens};
@@ -158,7 +160,8 @@ TEST(calibrator, takes_any_numbers) {
       std::vector<std::byte> image(data.numbers.size()), out(data.numbers.size());
       const auto record = coder.encode(tile, numbers, means, image);
       ASSERT_TRUE(record);
-      ASSERT_TRUE(coder.decode(tile, *record, image, means, {out.data(), numbers.token_stride_bytes}));
+      ASSERT_TRUE(
+          coder.decode(tile, *record, image, means, {out.data(), numbers.token_stride_bytes}));
       ASSERT_TRUE(out == data.numbers) << test::name_of(id);
     }
 }

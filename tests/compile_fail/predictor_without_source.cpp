@@ -9,7 +9,8 @@ struct forgetful {
   void update(const skv::tensor_shape&, skv::row_view<const std::byte>) {}
 };
 
-skv::result<skv::cpu::encoded_tensor> encode(const skv::cpu::codec& coder, const skv::tensor_shape& t,
+skv::result<skv::cpu::encoded_tensor> encode(const skv::cpu::codec& coder,
+                                             const skv::tensor_shape& t,
                                              skv::row_view<const std::byte> numbers) {
   forgetful p;
   return skv::cpu::encode_tensor(coder, p, t, numbers);

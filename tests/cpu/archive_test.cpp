@@ -31,11 +31,12 @@ struct archive {
       : coder(test::default_profile_of(id)),
         data(test::synthetic(id, 2 * kTokens * kHeads * kHeadDim)) {
     const auto tensor = [&](tensor_kind kind) {
-      return tensor_stream({3, kind}, id.target, kTokens, kHeads, kHeadDim, tile_tokens, tile_heads);
+      return tensor_stream({3, kind}, id.target, kTokens, kHeads, kHeadDim, tile_tokens,
+                           tile_heads);
     };
-    container c = test::box_of(coder.used_profile(),
-                               {test::opaque_stream(100), tensor(tensor_kind::k),
-                                test::opaque_stream(3), tensor(tensor_kind::v)});
+    container c =
+        test::box_of(coder.used_profile(), {test::opaque_stream(100), tensor(tensor_kind::k),
+                                            test::opaque_stream(3), tensor(tensor_kind::v)});
     const std::size_t half = data.numbers.size() / 2;
     source = test::random_bytes(100, 5);
     append(source, std::span(data.numbers).first(half));
@@ -61,8 +62,8 @@ TEST(archive, comes_back_for_every_coding_tile_shape_and_number_of_threads) {
         ASSERT_TRUE(archive(id, tokens, heads, threads).file == one.file) << threads;
         const auto restored = test::unpack(one.file, one.coder, one.means(), threads);
         ASSERT_TRUE(restored) << restored.failure().message;
-        ASSERT_TRUE(*restored == one.source) << test::name_of(id) << ", tiles of " << tokens << " x "
-                                             << heads << ", " << threads << " threads";
+        ASSERT_TRUE(*restored == one.source) << test::name_of(id) << ", tiles of " << tokens
+                                             << " x " << heads << ", " << threads << " threads";
       }
     }
 }
@@ -89,10 +90,12 @@ TEST(read_range, touches_only_the_tiles_that_cover_it) {
         bool covers = s.is_tensor && s.id == r.id;
         if (covers) {
           const tile_range t = tile_at(s, i);
-          covers = t.first_token < r.first_token + r.tokens && r.first_token < t.first_token + t.tokens &&
+          covers = t.first_token < r.first_token + r.tokens &&
+                   r.first_token < t.first_token + t.tokens &&
                    t.first_head < r.first_head + r.heads && r.first_head < t.first_head + t.heads;
         }
-        if (!covers) std::fill_n(damaged.begin() + static_cast<std::ptrdiff_t>(at), bytes, std::byte{0xaa});
+        if (!covers)
+          std::fill_n(damaged.begin() + static_cast<std::ptrdiff_t>(at), bytes, std::byte{0xaa});
         at += bytes;
       }
     byte_string out(r.tokens * r.heads * kHeadDim * 2), expected;
@@ -103,7 +106,8 @@ TEST(read_range, touches_only_the_tiles_that_cover_it) {
       append(expected, std::span(a.data.numbers)
                            .subspan(first + ((t * kHeads + r.first_head) * kHeadDim) * 2,
                                     r.heads * kHeadDim * 2));
-    ASSERT_TRUE(out == expected) << r.first_token << "+" << r.tokens << ", " << r.first_head << "+" << r.heads;
+    ASSERT_TRUE(out == expected) << r.first_token << "+" << r.tokens << ", " << r.first_head << "+"
+                                 << r.heads;
   }
 }
 
@@ -143,18 +147,19 @@ TEST(archive, says_which_tensor_failed_and_why) {
   const auto none = test::unpack(a.file, a.coder, {});
   EXPECT_EQ(none.code(), status::invalid_argument);
   EXPECT_THAT(none.failure().message, HasSubstr("no prediction"));
-  const auto refused = test::unpack(a.file, a.coder, [](const stream&) -> result<row_view<const std::byte>> {
-    return fail(status::io_error, "gone");
-  });
+  const auto refused =
+      test::unpack(a.file, a.coder, [](const stream&) -> result<row_view<const std::byte>> {
+        return fail(status::io_error, "gone");
+      });
   EXPECT_EQ(refused.code(), status::io_error);
 
   const auto wrong = test::unpack(
-      a.file, cpu::codec(test::default_profile_of({format_id::fp16, mean_source::given, format_id::fp16})),
+      a.file,
+      cpu::codec(test::default_profile_of({format_id::fp16, mean_source::given, format_id::fp16})),
       a.means());
   EXPECT_EQ(wrong.code(), status::wrong_profile);
   const auto stopped = cpu::read_archive(
-      c, a.coder, a.file, a.means(),
-      [](std::uint64_t, std::span<const std::byte>) -> result<done> {
+      c, a.coder, a.file, a.means(), [](std::uint64_t, std::span<const std::byte>) -> result<done> {
         return fail(status::io_error, "the disk is full");
       });
   EXPECT_EQ(stopped.code(), status::io_error);
@@ -168,7 +173,9 @@ TEST(archive, reports_every_source_byte_once) {
   container c = *parse_container(a.file);
   std::uint64_t reported = 0;
   const cpu::archive_options options{2, [&](std::uint64_t bytes) { reported += bytes; }};
-  const auto ignore = [](std::uint64_t, std::span<const std::byte>) -> result<done> { return done{}; };
+  const auto ignore = [](std::uint64_t, std::span<const std::byte>) -> result<done> {
+    return done{};
+  };
   ASSERT_TRUE(cpu::read_archive(c, a.coder, a.file, a.means(), ignore, options));
   EXPECT_EQ(reported, a.source.size());
   reported = 0;
@@ -211,8 +218,9 @@ TEST(archive, one_codec_serves_many_threads) {
         const auto file = test::pack(c, a.coder, a.source, a.means(), 2);
         const auto source = test::unpack(a.file, a.coder, a.means(), 2);
         byte_string row(kHeads * kHeadDim * 2);
-        const auto read = cpu::read_range(parsed, a.coder, a.file, a.means(),
-                                          {{3, tensor_kind::k}, static_cast<std::uint64_t>(t), 1, 0, kHeads}, row);
+        const auto read = cpu::read_range(
+            parsed, a.coder, a.file, a.means(),
+            {{3, tensor_kind::k}, static_cast<std::uint64_t>(t), 1, 0, kHeads}, row);
         right += file && *file == a.file && source && *source == a.source && read;
         right += profile::parse(a.coder.used_profile().bytes())->get()->id() == parsed.profile;
       }
@@ -229,7 +237,8 @@ TEST(archive, the_fixture_comes_back) {
   for (const variant v : {variant{"target", "reference_fp8", format_id::bf16},
                           {"target", "reference_fp8_exactkv", format_id::bf16},
                           {"target_e4m3", "reference_fp8_for_e4m3", format_id::e4m3}}) {
-    const auto cache = test::cache_file::tiny(std::string("evaluation/") + v.target + "/000.safetensors");
+    const auto cache =
+        test::cache_file::tiny(std::string("evaluation/") + v.target + "/000.safetensors");
     const auto reference =
         test::cache_file::tiny(std::string("evaluation/") + v.reference + "/000.safetensors");
     const auto p = test::default_profile_of({v.format, mean_source::given, format_id::bf16});

@@ -103,7 +103,8 @@ TEST(codec, refuses_shapes_that_are_none) {
     const auto d = c.coder.decode(wrong, c.record, c.bytes, c.means(), {out.data(), 32});
     EXPECT_EQ(d.code(), status::invalid_argument);
   }
-  const auto e = c.coder.encode(kTile, c.numbers(), c.means(), std::span(out).first(out.size() - 1));
+  const auto e =
+      c.coder.encode(kTile, c.numbers(), c.means(), std::span(out).first(out.size() - 1));
   EXPECT_EQ(e.code(), status::invalid_argument);
   EXPECT_THAT(e.failure().message, HasSubstr("layers.1.k"));
   EXPECT_THAT(e.failure().message, HasSubstr("room"));
@@ -125,7 +126,8 @@ TEST(codec, notices_another_prediction) {
   for (const auto id : test::all_codings()) {
     if (id.source != mean_source::given) continue;
     const coded c(id);
-    for (const std::size_t at : {std::size_t{0}, c.data.means.size() / 2, c.data.means.size() - 1}) {
+    for (const std::size_t at :
+         {std::size_t{0}, c.data.means.size() / 2, c.data.means.size() - 1}) {
       byte_string other = c.data.means;
       other[at] ^= std::byte{1};
       const auto d = c.decode(c.coder, kTile, c.bytes,

@@ -46,7 +46,8 @@ std::size_t round_trip(test::coding_id id, P encoding, P decoding, const test::n
   const cpu::codec coder(test::default_profile_of(id));
   std::size_t bytes = 0;
   for (std::uint32_t layer = 0; layer < kLayers; ++layer) {
-    const auto e = cpu::encode_tensor(coder, encoding, shape_of(layer), rows(data.numbers, coder.target()));
+    const auto e =
+        cpu::encode_tensor(coder, encoding, shape_of(layer), rows(data.numbers, coder.target()));
     EXPECT_TRUE(e);
     if (!e) return 0;
     EXPECT_EQ(e->records.size(), 2u) << "600 tokens of 160 numbers";
@@ -64,14 +65,18 @@ TEST(tensor_codec, codes_with_every_predictor) {
   for (const auto id : test::all_codings()) {
     SCOPED_TRACE(test::name_of(id));
     const auto data = test::synthetic(id, shape_of(0).tokens * shape_of(0).width());
-    const auto lookup = [&](const tensor_shape&) { return rows(data.means, test::format_of(id.mean)); };
+    const auto lookup = [&](const tensor_shape&) {
+      return rows(data.means, test::format_of(id.mean));
+    };
     std::size_t bytes = 0;
     switch (id.source) {
       case mean_source::none: bytes = round_trip(id, none{}, none{}, data); break;
       case mean_source::previous_token:
         bytes = round_trip(id, previous_token{}, previous_token{}, data);
         break;
-      case mean_source::given: bytes = round_trip(id, reference(lookup), reference(lookup), data); break;
+      case mean_source::given:
+        bytes = round_trip(id, reference(lookup), reference(lookup), data);
+        break;
     }
     EXPECT_GT(bytes, 0u);
     EXPECT_LT(bytes, kLayers * data.numbers.size());
@@ -86,7 +91,8 @@ TEST(tensor_codec, shows_a_predictor_of_a_user_all_that_was_coded) {
   layer_before p;
   std::size_t sizes[kLayers];
   for (std::uint32_t layer = 0; layer < kLayers; ++layer)
-    sizes[layer] = cpu::encode_tensor(coder, p, shape_of(layer), rows(data.numbers, bf16))->bytes.size();
+    sizes[layer] =
+        cpu::encode_tensor(coder, p, shape_of(layer), rows(data.numbers, bf16))->bytes.size();
   EXPECT_GT(sizes[0], 0u);
   EXPECT_EQ(sizes[1], 0u);
   EXPECT_EQ(sizes[2], 0u);
@@ -108,7 +114,8 @@ TEST(tensor_codec, notices_predictors_that_disagree) {
   const auto e = cpu::encode_tensor(coder, encoding, shape_of(1), rows(data.numbers, bf16));
   ASSERT_TRUE(e);
   decoding.last[77] ^= std::byte{1};
-  EXPECT_EQ(cpu::decode_tensor(coder, decoding, shape_of(1), *e, to).code(), status::wrong_prediction);
+  EXPECT_EQ(cpu::decode_tensor(coder, decoding, shape_of(1), *e, to).code(),
+            status::wrong_prediction);
   EXPECT_EQ(decoding.updates, 1) << "never shown what is not exact";
 
   none other;

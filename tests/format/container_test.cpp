@@ -24,16 +24,18 @@ struct small_file {
 
   small_file() {
     container c = test::box_of(
-        *p, {opaque_stream(9), tensor_stream({0, tensor_kind::k}, format_id::bf16, 40, 2, 16, 16, 2),
-             opaque_stream(300), tensor_stream({0, tensor_kind::v}, format_id::bf16, 7, 3, 5, 4, 1),
-             tensor_stream({1, tensor_kind::latent}, format_id::bf16, 6, 1, 8, 6, 1)});
+        *p,
+        {opaque_stream(9), tensor_stream({0, tensor_kind::k}, format_id::bf16, 40, 2, 16, 16, 2),
+         opaque_stream(300), tensor_stream({0, tensor_kind::v}, format_id::bf16, 7, 3, 5, 4, 1),
+         tensor_stream({1, tensor_kind::latent}, format_id::bf16, 6, 1, 8, 6, 1)});
     c.preamble = test::random_bytes(20, 1);
     c.embedded_profile.assign(p->bytes().begin(), p->bytes().end());
     source = c.preamble;
     append(source, test::random_bytes(9, 2));
     test::random_source random(3);
     for (int i = 0; i < 40 * 32; ++i)  // small numbers of both signs: coded
-      append(source, static_cast<std::uint16_t>(0x3f00 + random.below(256) + 0x8000 * random.below(2)));
+      append(source,
+             static_cast<std::uint16_t>(0x3f00 + random.below(256) + 0x8000 * random.below(2)));
     append(source, byte_string(300, std::byte{7}));
     append(source, test::random_bytes(7 * 15 * 2, 4));
     append(source, byte_string(6 * 8 * 2, std::byte{0}));  // constant
@@ -111,7 +113,8 @@ TEST(container, records_that_contradict_their_tiles_are_refused) {
       altered[records_at + i] ^= static_cast<std::byte>(1u << bit);
       test::reseal(altered);
       const auto restored = test::unpack(altered, f.coder, {});
-      // The checksum is there for what the tiles do not need: nothing else than the source comes out.
+      // The checksum is there for what the tiles do not need: nothing else than the source comes
+      // out.
       ASSERT_TRUE(!restored || *restored == f.source) << "record byte " << i << ", bit " << bit;
     }
 }
@@ -120,8 +123,8 @@ TEST(container, opaque_bytes_of_any_size_come_back) {
   const auto p = test::default_profile_of(kAlone);
   const cpu::codec coder(p);
   for (const std::size_t size :
-       {std::size_t{1}, std::size_t{2}, std::size_t{1000}, kOpaqueChunkBytes - 1, kOpaqueChunkBytes + 0,
-        kOpaqueChunkBytes + 1, 2 * kOpaqueChunkBytes + 5})
+       {std::size_t{1}, std::size_t{2}, std::size_t{1000}, kOpaqueChunkBytes - 1,
+        kOpaqueChunkBytes + 0, kOpaqueChunkBytes + 1, 2 * kOpaqueChunkBytes + 5})
     for (const bool random : {false, true}) {
       container c = test::box_of(*p, {opaque_stream(size)});
       const byte_string source =

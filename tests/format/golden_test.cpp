@@ -30,7 +30,8 @@ result<byte_string> decode(const fs::path& path, cpu::isa set) {
   const auto c = parse_container(file);
   if (!c) return c.failure();
   const fs::path beside = fs::path(path).replace_extension(".skvp");
-  const auto p = profile::parse(fs::exists(beside) ? test::read_bytes(beside) : c->embedded_profile);
+  const auto p =
+      profile::parse(fs::exists(beside) ? test::read_bytes(beside) : c->embedded_profile);
   if (!p) return p.failure();
   if ((*p)->id() != c->profile) return fail(status::wrong_profile, "another profile");
   const fs::path reference = fs::path(path).replace_extension(".reference.safetensors");
@@ -39,7 +40,8 @@ result<byte_string> decode(const fs::path& path, cpu::isa set) {
   return test::unpack(file, cpu::codec(*p, set), means ? means->as_means() : cpu::mean_lookup{});
 }
 
-constexpr cpu::isa kSets[] = {cpu::isa::scalar, cpu::isa::portable, cpu::isa::avx2, cpu::isa::avx512};
+constexpr cpu::isa kSets[] = {cpu::isa::scalar, cpu::isa::portable, cpu::isa::avx2,
+                              cpu::isa::avx512};
 
 TEST(golden, valid_files_are_restored) {
   const auto files = files_in("valid", ".skv");

@@ -116,7 +116,8 @@ TEST(hostile, the_most_streams_that_a_file_can_name) {
 }
 
 TEST(hostile, streams_that_make_no_sense) {
-  const auto message_of = [](const std::function<void(byte_string&)>& add, std::uint32_t streams = 1) {
+  const auto message_of = [](const std::function<void(byte_string&)>& add,
+                             std::uint32_t streams = 1) {
     byte_string m = metadata_start(streams, 0, 0);
     add(m);
     const auto c = parse(plain_file(m, 1));
@@ -156,10 +157,15 @@ TEST(hostile, streams_that_make_no_sense) {
   EXPECT_THAT(opaque(0, 0, 0, 1, 1, {}), no_sense);
   EXPECT_THAT(opaque(0, 0, 0, 0, 1, {1, 0, 0, 0}), no_sense);
   EXPECT_THAT(opaque(0, 0, 0, 0, ~0ull, {}), no_sense);
-  EXPECT_THAT(message_of([&](byte_string& m) { append_stream(m, 2, 0, 0, 0, 0, 1, {}); }), no_sense);
-  EXPECT_THAT(message_of([&](byte_string& m) { append_stream(m, 1, 3, 1, 0, 0, 1, {1, 1, 1, 1}); }),
+  EXPECT_THAT(message_of([&](byte_string& m) { append_stream(m, 2, 0, 0, 0, 0, 1, {}); }),
               no_sense);
-  EXPECT_THAT(message_of([&](byte_string& m) { append_stream(m, 1, 0, 9, 0, 0, 1, {1, 1, 1, 1}); }),
+  EXPECT_THAT(message_of([&](byte_string& m) {
+                append_stream(m, 1, 3, 1, 0, 0, 1, {1, 1, 1, 1});
+              }),
+              no_sense);
+  EXPECT_THAT(message_of([&](byte_string& m) {
+                append_stream(m, 1, 0, 9, 0, 0, 1, {1, 1, 1, 1});
+              }),
               no_sense);
   // Each is sound, all together are not.
   EXPECT_THAT(message_of(
@@ -178,13 +184,13 @@ TEST(hostile, headers_of_the_future_are_told_from_damage) {
     test::reseal(file);
     return parse(file).code();
   };
-  EXPECT_EQ(with(4, 2), status::unsupported);   // version
-  EXPECT_EQ(with(6, 1), status::unsupported);   // required features
+  EXPECT_EQ(with(4, 2), status::unsupported);    // version
+  EXPECT_EQ(with(6, 1), status::unsupported);    // required features
   EXPECT_EQ(with(44, 99), status::unsupported);  // number format
   EXPECT_EQ(with(45, 99), status::unsupported);  // predictor
   EXPECT_EQ(with(46, 99), status::unsupported);  // format of the means
-  EXPECT_EQ(with(47, 1), status::corrupt);      // reserved
-  EXPECT_EQ(with(0, 'X'), status::corrupt);     // magic
+  EXPECT_EQ(with(47, 1), status::corrupt);       // reserved
+  EXPECT_EQ(with(0, 'X'), status::corrupt);      // magic
 }
 
 TEST(hostile, tiles_that_are_not_where_they_should_be) {

@@ -1,5 +1,5 @@
-// A .skv file of any bytes: parsed within bounded memory, and decoded without harm. What has a
-// header that fits is decoded with the built-in profile of its coding, with zeros as its means.
+// A .skv file of any bytes: parsed and decoded without harm, with its embedded profile or else the
+// built-in one of its coding, and zeros as its means.
 #include <skv/cpu/archive.hpp>
 #include <skv/predict/list.hpp>
 
@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <map>
+#include <optional>
 #include <tuple>
 
 #define XXH_INLINE_ALL
@@ -34,7 +35,8 @@ std::vector<std::byte> resealed(std::span<const std::byte> file) {
     return n;
   };
   std::fill_n(copy.begin() + 48, 8, std::byte{0});
-  for (std::size_t i = 0; i < 8; ++i) copy[8 + i] = static_cast<std::byte>(copy.size() >> (8 * i) & 0xff);
+  for (std::size_t i = 0; i < 8; ++i)
+    copy[8 + i] = static_cast<std::byte>(copy.size() >> (8 * i) & 0xff);
   const std::uint64_t front = 56 + number_at(32) + 12 * number_at(40);
   const std::uint64_t sum = XXH3_64bits(copy.data(), std::min<std::uint64_t>(front, copy.size()));
   for (std::size_t i = 0; i < 8; ++i) copy[48 + i] = static_cast<std::byte>(sum >> (8 * i) & 0xff);
@@ -44,9 +46,10 @@ std::vector<std::byte> resealed(std::span<const std::byte> file) {
 void read(std::span<const std::byte> file) {
   const auto c = parse_container(file);
   if (!c) return;
-  if (!c->embedded_profile.empty()) (void)profile::parse(c->embedded_profile);
-  const cpu::codec* const coder = codec_of(*c);
+  const cpu::codec* coder = codec_of(*c);
   if (coder == nullptr) return;
+  std::optional<cpu::codec> own;
+  if (const auto p = profile::parse(c->embedded_profile)) coder = &own.emplace(*p);
   std::uint64_t largest = 0;
   for (const stream& s : c->streams) {
     if (s.bytes() > 1 << 26) return;  // small files may stand for large ones: that takes too long
@@ -55,7 +58,8 @@ void read(std::span<const std::byte> file) {
   static std::vector<std::byte> zeros;
   if (zeros.size() < 2 * largest) zeros.resize(2 * largest);
   const auto means = [&](const stream& s) -> result<row_view<const std::byte>> {
-    return row_view<const std::byte>{zeros.data(), std::size_t{s.heads} * s.head_dim * coder->mean().bytes()};
+    return row_view<const std::byte>{zeros.data(),
+                                     std::size_t{s.heads} * s.head_dim * coder->mean().bytes()};
   };
   const auto within = [&](std::uint64_t at, std::span<const std::byte> bytes) -> result<done> {
     if (at > c->source_bytes() || bytes.size() > c->source_bytes() - at) std::abort();

@@ -40,11 +40,13 @@ void read(std::span<const std::byte> file) {
   for (std::size_t i = 0; i < need; ++i) numbers[i] = file[i % file.size()];
   const std::vector<std::byte> means(numbers.rbegin(), numbers.rend());
   const std::size_t row = tile.shape().width * coder.target().bytes();
-  const row_view<const std::byte> mean_rows{means.data(), tile.shape().width * coder.mean().bytes()};
+  const row_view<const std::byte> mean_rows{means.data(),
+                                            tile.shape().width * coder.mean().bytes()};
   const auto record = coder.encode(tile, {numbers.data(), row}, mean_rows, image);
   if (!record) return;  // a tensor larger than a tile
   check(static_cast<bool>(coder.decode(tile, *record, image, mean_rows, {out.data(), row})));
-  check(std::equal(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(coder.max_tile_bytes(tile.shape())),
+  check(std::equal(out.begin(),
+                   out.begin() + static_cast<std::ptrdiff_t>(coder.max_tile_bytes(tile.shape())),
                    numbers.begin()));
 }
 
@@ -58,7 +60,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::vector<std::byte> copy(file.begin(), file.end());
   for (std::size_t i = 0; i < 8; ++i) copy[24 + i] = static_cast<std::byte>(size >> (8 * i) & 0xff);
   const std::uint64_t sum = XXH3_64bits(copy.data(), size - 8);
-  for (std::size_t i = 0; i < 8; ++i) copy[size - 8 + i] = static_cast<std::byte>(sum >> (8 * i) & 0xff);
+  for (std::size_t i = 0; i < 8; ++i)
+    copy[size - 8 + i] = static_cast<std::byte>(sum >> (8 * i) & 0xff);
   read(copy);
   return 0;
 }

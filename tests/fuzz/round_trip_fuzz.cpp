@@ -28,7 +28,8 @@ const std::vector<coding>& codings() {
     std::vector<coding> found;
     for (const number_format& target : kFormats)
       for (const number_format& mean : kFormats)
-        for (const mean_source s : {mean_source::none, mean_source::previous_token, mean_source::given})
+        for (const mean_source s :
+             {mean_source::none, mean_source::previous_token, mean_source::given})
           if (is_coded(target.id, s, mean.id)) found.push_back({target.id, s, mean.id});
     return found;
   }();
@@ -53,11 +54,13 @@ struct source {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   source in{data, size};
   const coding& c = codings()[in.below(static_cast<std::uint32_t>(codings().size()))];
-  const std::uint32_t tokens = 1 + in.below(40), heads = 1 + in.below(4), head_dim = 1 + in.below(70);
+  const std::uint32_t tokens = 1 + in.below(40), heads = 1 + in.below(4),
+                      head_dim = 1 + in.below(70);
   const std::size_t padding = in.below(4);
 
   static std::map<const coding*, profile_content> defaults;
-  if (!defaults.contains(&c)) defaults[&c] = (*default_profile(c.target, c.source, c.mean))->content();
+  if (!defaults.contains(&c))
+    defaults[&c] = (*default_profile(c.target, c.source, c.mean))->content();
   profile_content content = defaults[&c];
   content.default_code = 0;
   content.scales = {{{5, tensor_kind::v}, heads, head_dim, {}}};
@@ -74,7 +77,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (std::byte& b : numbers) b = in.next();
   // Means are near the numbers in their upper bytes for half of the inputs, else anything.
   const bool near = coder.target() == coder.mean() && in.below(2) == 0;
-  for (std::size_t i = 0; i < means.size(); ++i) means[i] = near && i % 2 != 0 ? numbers[i] : in.next();
+  for (std::size_t i = 0; i < means.size(); ++i)
+    means[i] = near && i % 2 != 0 ? numbers[i] : in.next();
 
   tile_record first;
   std::vector<std::byte> first_image;
@@ -89,7 +93,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       first_image = image;
     }
     check(*record == first && image == first_image);
-    check(static_cast<bool>(with.decode(tile, *record, image, {means.data(), mean_row}, {out.data(), row})));
+    check(static_cast<bool>(
+        with.decode(tile, *record, image, {means.data(), mean_row}, {out.data(), row})));
     for (std::uint32_t t = 0; t < tokens; ++t)
       check(std::memcmp(out.data() + t * row, numbers.data() + t * row, row - padding) == 0);
   }

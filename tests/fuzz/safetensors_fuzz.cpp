@@ -35,7 +35,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // A header written for the same tensors names the same ones, if they lie without gaps.
   std::uint64_t sum = 0;
   for (const io::tensor_entry& t : parsed->tensors) sum += t.end - t.begin;
-  if (parsed->tensors.empty() || sum != parsed->tensors.back().end - parsed->tensors.front().begin) return 0;
+  if (parsed->tensors.empty() || sum != parsed->tensors.back().end - parsed->tensors.front().begin)
+    return 0;
   const std::string header = io::make_header(parsed->tensors);
   std::vector<std::byte> again(header.size() + sum);
   for (std::size_t i = 0; i < header.size(); ++i) again[i] = static_cast<std::byte>(header[i]);
@@ -43,7 +44,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   check(second && second->tensors.size() == parsed->tensors.size());
   for (std::size_t i = 0; i < second->tensors.size(); ++i) {
     const io::tensor_entry &a = parsed->tensors[i], &b = second->tensors[i];
-    check(a.name == b.name && a.dtype == b.dtype && a.shape == b.shape && a.end - a.begin == b.end - b.begin);
+    check(a.name == b.name && a.dtype == b.dtype && a.shape == b.shape &&
+          a.end - a.begin == b.end - b.begin);
   }
   return 0;
 }

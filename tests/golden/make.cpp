@@ -1,5 +1,5 @@
-// Writes the files of this folder: see README.md. Not built by default: they are never written anew,
-// only added to when the format grows.
+// Writes the files of this folder: see README.md. Not built by default: they are never written
+// anew, only added to when the format grows.
 #include <skv/calibrate/calibrate.hpp>
 
 #include <cstdio>
@@ -39,7 +39,8 @@ byte_string safetensors(const std::vector<tensor>& tensors, const char* dtype, b
     append(data, from);
   }
   if (with_note) {
-    const std::string note = "Bytes beside the cache, bytes beside the cache, bytes beside the cache.";
+    const std::string note =
+        "Bytes beside the cache, bytes beside the cache, bytes beside the cache.";
     entries.push_back({"note", "U8", {note.size()}, data.size(), data.size() + note.size()});
     append(data, std::as_bytes(std::span(note)));
   }
@@ -61,12 +62,14 @@ std::vector<tensor> synthetic_tensors(test::coding_id id, std::uint64_t tokens) 
   return tensors;
 }
 
-profile_ptr fitted(test::coding_id id, const test::cache_file& source, const test::cache_file& means) {
+profile_ptr fitted(test::coding_id id, const test::cache_file& source,
+                   const test::cache_file& means) {
   calibrator c(id.target, id.source, id.mean);
   do
     for (std::size_t i = 0; i < source.tensors().size(); ++i) {
       const test::cached_tensor& t = source.tensors()[i];
-      if (!c.add(t.id, t.tokens, t.heads, t.head_dim, source.rows(t), means.rows(means.tensors()[i])))
+      if (!c.add(t.id, t.tokens, t.heads, t.head_dim, source.rows(t),
+                 means.rows(means.tensors()[i])))
         std::abort();
     }
   while (c.next_pass());
@@ -87,7 +90,8 @@ byte_string write(const std::string& name, test::coding_id id, const std::vector
   const auto file = test::pack(c, cpu::codec(p), source.bytes(), means.as_means());
   if (!file) std::abort();
   test::write_bytes(folder / (name + ".skv"), *file);
-  if (!name.starts_with("reject")) test::write_bytes(folder / (name + ".safetensors"), source.bytes());
+  if (!name.starts_with("reject"))
+    test::write_bytes(folder / (name + ".safetensors"), source.bytes());
   if (!embed) test::write_bytes(folder / (name + ".skvp"), p->bytes());
   if (id.source == mean_source::given)
     test::write_bytes(folder / (name + ".reference.safetensors"), means.bytes());
@@ -97,7 +101,8 @@ byte_string write(const std::string& name, test::coding_id id, const std::vector
 void write_valid() {
   using enum format_id;
   using enum mean_source;
-  const auto simple = [](const char* name, test::coding_id id, bool embed, std::uint32_t tile_elements) {
+  const auto simple = [](const char* name, test::coding_id id, bool embed,
+                         std::uint32_t tile_elements) {
     write(std::string("valid/") + name, id, synthetic_tensors(id, 24), embed, tile_elements);
   };
   simple("bf16_reference", {bf16, given, bf16}, false, 65536);
@@ -140,7 +145,9 @@ void write_rejected() {
     if (seal != nullptr) seal(b);
     return b;
   };
-  const auto save = [](const char* name, const byte_string& b) { test::write_bytes(folder / "reject" / name, b); };
+  const auto save = [](const char* name, const byte_string& b) {
+    test::write_bytes(folder / "reject" / name, b);
+  };
   const std::size_t records = c.tiles_begin - 12 * c.records.size();
   save("truncated/half.skv", cut(good, good.size() / 2));
   save("truncated/header.skv", cut(good, 55));

@@ -134,7 +134,9 @@ TEST(profile, refuses_contents_that_no_coder_could_use) {
   EXPECT_THAT(why([](auto& c) { c.scales[1] = c.scales[0]; }), HasSubstr("ascending"));
   EXPECT_THAT(why([](auto& c) { c.scales[1].codes.pop_back(); }), HasSubstr("layers.0.v"));
   EXPECT_THAT(why([](auto& c) { c.scales[0].heads = 0; }), HasSubstr("layers.0.k"));
-  EXPECT_THAT(why([](auto& c) { c.scales[0] = {{0, tensor_kind::k}, 1u << 16, 1u << 16, {}}; }),
+  EXPECT_THAT(why([](auto& c) {
+                c.scales[0] = {{0, tensor_kind::k}, 1u << 16, 1u << 16, {}};
+              }),
               HasSubstr("layers.0.k"));
   EXPECT_THAT(why([](auto& c) { c.scales[3].id.kind = static_cast<tensor_kind>(3); }),
               HasSubstr("unknown kind"));
@@ -147,9 +149,9 @@ TEST(profile, gives_the_codes_of_a_tensor_of_its_shape_only) {
   const auto codes = p->codes({1, tensor_kind::v}, 3, 4);
   ASSERT_TRUE(codes);
   EXPECT_THAT(*codes, ElementsAreArray(p->content().scales[3].codes));
-  for (const auto& wrong : {p->codes({1, tensor_kind::v}, 4, 3), p->codes({1, tensor_kind::v}, 3, 5),
-                            p->codes({2, tensor_kind::v}, 3, 4),
-                            p->codes({1, tensor_kind::latent}, 3, 4)}) {
+  for (const auto& wrong :
+       {p->codes({1, tensor_kind::v}, 4, 3), p->codes({1, tensor_kind::v}, 3, 5),
+        p->codes({2, tensor_kind::v}, 3, 4), p->codes({1, tensor_kind::latent}, 3, 4)}) {
     ASSERT_FALSE(wrong);
     EXPECT_EQ(wrong.code(), status::wrong_profile);
     EXPECT_THAT(wrong.failure().message, HasSubstr(to_string(p->id())));

@@ -19,17 +19,18 @@ class reports : public test::workbench {};
 
 // The sum of whole files, less what the tensors take in them that only travel: here the tokens.
 TEST_F(reports, evaluate_agrees_with_the_files) {
-  succeed({"compress", evaluation("target"), "--reference", evaluation("reference_fp8"), "--profile", profile(), "-o",
-           path("x.skv")});
+  succeed({"compress", evaluation("target"), "--reference", evaluation("reference_fp8"),
+           "--profile", profile(), "-o", path("x.skv")});
   const auto inspected = json::parse(succeed({"inspect", path("x.skv"), "--json"}).out);
   std::uint64_t carried = 0;
   for (const auto& stream : inspected["streams"])
     if (stream.contains("opaque_bytes")) carried += stream["stored_bytes"].get<std::uint64_t>();
   EXPECT_GT(carried, 50u);
   EXPECT_LE(carried, 4 * 96u);
-  const auto j = json::parse(succeed({"evaluate", "--target", tiny("evaluation/target"), "--reference",
-                                      tiny("evaluation/reference_fp8"), "--profile", profile(), "--json"})
-                                 .out);
+  const auto j =
+      json::parse(succeed({"evaluate", "--target", tiny("evaluation/target"), "--reference",
+                           tiny("evaluation/reference_fp8"), "--profile", profile(), "--json"})
+                      .out);
   EXPECT_EQ(j["files"], 1);
   EXPECT_EQ(j["format"], "bf16");
   EXPECT_EQ(j["predictor"], "reference");
@@ -44,7 +45,8 @@ TEST_F(reports, evaluate_agrees_with_the_files) {
   for (const auto& t : j["tensors"]) {
     scalars += t["scalars"].get<std::uint64_t>();
     tensor_bytes += t["bytes"].get<std::uint64_t>();
-    EXPECT_NEAR(t["bits_per_scalar"].get<double>(), 8.0 * t["bytes"].get<double>() / t["scalars"].get<double>(), 1e-9);
+    EXPECT_NEAR(t["bits_per_scalar"].get<double>(),
+                8.0 * t["bytes"].get<double>() / t["scalars"].get<double>(), 1e-9);
     const std::string name =
         "layers." + std::to_string(t["layer"].get<int>()) + "." + t["kind"].get<std::string>();
     bool found = false;
@@ -53,7 +55,8 @@ TEST_F(reports, evaluate_agrees_with_the_files) {
         found = true;
         std::uint64_t tiles = 0;
         for (const auto& [mode, count] : s["tiles"].items()) tiles += count.get<std::uint64_t>();
-        EXPECT_EQ(t["bytes"].get<std::uint64_t>(), s["stored_bytes"].get<std::uint64_t>() + 12 * tiles);
+        EXPECT_EQ(t["bytes"].get<std::uint64_t>(),
+                  s["stored_bytes"].get<std::uint64_t>() + 12 * tiles);
       }
     EXPECT_TRUE(found) << name;
   }
@@ -62,7 +65,8 @@ TEST_F(reports, evaluate_agrees_with_the_files) {
 }
 
 TEST_F(reports, evaluate_adds_up_folders) {
-  const std::vector<std::string> arguments = {"evaluate", "--target", tiny("calibration/target"), "--predictor", "none", "--json"};
+  const std::vector<std::string> arguments = {"evaluate",    "--target", tiny("calibration/target"),
+                                              "--predictor", "none",     "--json"};
   const auto both = json::parse(succeed(arguments).out);
   EXPECT_EQ(both["files"], 2);
   std::uint64_t bytes = 0, scalars = 0;
@@ -82,8 +86,10 @@ TEST_F(reports, evaluate_leaves_out_what_only_travels) {
   const auto numbers = test::random_bytes(33 * 2 * 64 * 2, 1);
   const auto bits = [&](std::size_t other, bool random) {
     const auto data = random ? test::random_bytes(other, 2) : test::byte_string(other);
-    const auto cache = make_cache("t.safetensors", {{"layers.0.k", "BF16", {33, 2, 64}, numbers}, {"other", "U8", {other}, data}});
-    const auto j = json::parse(succeed({"evaluate", "--target", cache, "--predictor", "none", "--json"}).out);
+    const auto cache = make_cache("t.safetensors", {{"layers.0.k", "BF16", {33, 2, 64}, numbers},
+                                                    {"other", "U8", {other}, data}});
+    const auto j =
+        json::parse(succeed({"evaluate", "--target", cache, "--predictor", "none", "--json"}).out);
     return j["bits_per_scalar"].get<double>();
   };
   const double without = bits(1, true);
@@ -93,7 +99,8 @@ TEST_F(reports, evaluate_leaves_out_what_only_travels) {
 }
 
 TEST_F(reports, inspect_says_what_a_file_holds) {
-  succeed({"compress", evaluation("target_e4m3"), "--reference", evaluation("reference_fp8_for_e4m3"), "-o", path("x.skv")});
+  succeed({"compress", evaluation("target_e4m3"), "--reference",
+           evaluation("reference_fp8_for_e4m3"), "-o", path("x.skv")});
   const auto j = json::parse(succeed({"inspect", "--json", path("x.skv")}).out);
   EXPECT_EQ(j["version"], kContainerVersion);
   EXPECT_EQ(j["file_bytes"].get<std::uint64_t>(), fs::file_size(path("x.skv")));
@@ -106,7 +113,8 @@ TEST_F(reports, inspect_says_what_a_file_holds) {
   EXPECT_EQ(j["profile"].get<std::string>().size(), 32u);
   EXPECT_EQ(j["profile_embedded"], true);
   EXPECT_EQ(j["carried_bytes"], 4 * 96 + 12 * 4);
-  EXPECT_NEAR(j["ratio"].get<double>(), j["source_bytes"].get<double>() / j["file_bytes"].get<double>(), 1e-9);
+  EXPECT_NEAR(j["ratio"].get<double>(),
+              j["source_bytes"].get<double>() / j["file_bytes"].get<double>(), 1e-9);
   std::size_t tensors = 0;
   for (const auto& s : j["streams"]) {
     if (!s.contains("tensor")) continue;
@@ -119,7 +127,8 @@ TEST_F(reports, inspect_says_what_a_file_holds) {
 }
 
 TEST_F(reports, help_has_an_example_of_every_command) {
-  for (const std::string command : {"calibrate", "compress", "decompress", "evaluate", "inspect", "verify"}) {
+  for (const std::string command :
+       {"calibrate", "compress", "decompress", "evaluate", "inspect", "verify"}) {
     const auto help = succeed({command, "--help"}).out;
     EXPECT_THAT(help, HasSubstr("Example:\n  skv " + command + " ")) << command;
     EXPECT_THAT(succeed({"--help"}).out, HasSubstr("\n  " + command));

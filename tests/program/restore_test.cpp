@@ -15,8 +15,9 @@ class restore : public test::workbench {};
 // The six commands as the README and the help have them.
 TEST_F(restore, by_the_commands_of_the_manual) {
   const std::string target = evaluation("target"), reference = evaluation("reference_fp8");
-  const auto calibrated = succeed({"calibrate", "--target", tiny("calibration/target"), "--reference",
-                                   tiny("calibration/reference_fp8"), "-o", path("P.skvp")});
+  const auto calibrated =
+      succeed({"calibrate", "--target", tiny("calibration/target"), "--reference",
+               tiny("calibration/reference_fp8"), "-o", path("P.skvp")});
   EXPECT_THAT(calibrated.out, HasSubstr("12 tensors of bf16, predictor reference, from 2 caches"));
   EXPECT_THAT(succeed({"compress", target, "--reference", reference, "--profile", path("P.skvp"),
                        "-o", path("X.skv")})
@@ -30,13 +31,16 @@ TEST_F(restore, by_the_commands_of_the_manual) {
                   .out,
               HasSubstr("layers.5.v"));
   EXPECT_THAT(succeed({"inspect", path("X.skv")}).out, HasSubstr("predictor reference"));
-  EXPECT_THAT(succeed({"verify", path("X.skv"), "--reference", reference, "--profile", path("P.skvp")}).out,
-              HasSubstr("ok"));
+  EXPECT_THAT(
+      succeed({"verify", path("X.skv"), "--reference", reference, "--profile", path("P.skvp")}).out,
+      HasSubstr("ok"));
 
   // The output as the second positional argument.
-  succeed({"compress", "--profile", path("P.skvp"), "--reference", reference, target, path("X2.skv")});
+  succeed(
+      {"compress", "--profile", path("P.skvp"), "--reference", reference, target, path("X2.skv")});
   EXPECT_EQ(bytes("X2.skv"), bytes("X.skv"));
-  succeed({"decompress", "--profile", path("P.skvp"), "--reference", reference, path("X2.skv"), path("Y2")});
+  succeed({"decompress", "--profile", path("P.skvp"), "--reference", reference, path("X2.skv"),
+           path("Y2")});
   EXPECT_EQ(bytes("Y2"), bytes("Y.safetensors"));
 }
 
@@ -52,8 +56,9 @@ TEST_F(restore, with_references) {
     succeed({"calibrate", "--target", tiny(std::string("calibration/") + v.target), "--reference",
              tiny(std::string("calibration/") + v.reference), "-o", path("v.skvp")});
     const std::string r = evaluation(v.reference);
-    const auto size = round_trip(evaluation(v.target), {"--reference", r, "--profile", path("v.skvp")},
-                                 {"--reference", r, "--profile", path("v.skvp")});
+    const auto size =
+        round_trip(evaluation(v.target), {"--reference", r, "--profile", path("v.skvp")},
+                   {"--reference", r, "--profile", path("v.skvp")});
     EXPECT_LT(8.0 * static_cast<double>(size), v.most_bits * 73728);
     // The profile inside of the file: no other is needed.
     const auto with_profile = round_trip(

@@ -17,7 +17,9 @@ namespace skv::test {
 
 namespace fs = std::filesystem;
 
-inline std::string tiny(const std::string& name) { return std::string(SKV_TEST_DATA "/tiny/") + name; }
+inline std::string tiny(const std::string& name) {
+  return std::string(SKV_TEST_DATA "/tiny/") + name;
+}
 inline std::string evaluation(const std::string& variant) {
   return tiny("evaluation/" + variant + "/000.safetensors");
 }
@@ -58,7 +60,8 @@ class workbench : public testing::Test {
   /// Compresses and restores `cache` with these arguments for both; gives the size of the .skv.
   std::uintmax_t round_trip(const std::string& cache, const std::vector<std::string>& compressing,
                             const std::vector<std::string>& restoring) const {
-    std::vector<std::string> c = {"compress", cache, "-o", path("x.skv")}, v = {"verify", path("x.skv")};
+    std::vector<std::string> c = {"compress", cache, "-o", path("x.skv")},
+                             v = {"verify", path("x.skv")};
     c.insert(c.end(), compressing.begin(), compressing.end());
     v.insert(v.end(), restoring.begin(), restoring.end());
     std::vector<std::string> d = v;

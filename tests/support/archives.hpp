@@ -71,7 +71,8 @@ inline void reseal(byte_string& file) {
   const std::uint64_t front = kHeaderBytes + get<std::uint32_t>(file, kStoredBytesAt) +
                               12 * std::uint64_t{get<std::uint32_t>(file, kTilesAt)};
   put(file, kChecksumAt,
-      static_cast<std::uint64_t>(XXH3_64bits(file.data(), std::min<std::size_t>(front, file.size()))));
+      static_cast<std::uint64_t>(
+          XXH3_64bits(file.data(), std::min<std::size_t>(front, file.size()))));
 }
 /// The same for a .skvp file.
 inline void reseal_profile(byte_string& file) {
