@@ -5,8 +5,8 @@
 // Names are {encode,decode}/format/predictor/instruction set/threads. bytes_per_second counts the
 // uncompressed numbers; every thread has tensors of its own, a tile each.
 #include <benchmark/benchmark.h>
-#include <skv/cpu/codec.hpp>
 #include <zstd.h>
+#include <skv/cpu/codec.hpp>
 
 #include <cstdio>
 #include <cstring>
@@ -154,9 +154,9 @@ void zstd(benchmark::State& state, number_format target, int level, bool decodes
   };
   const std::size_t bytes = compress();
   for (auto _ : state)
-    benchmark::DoNotOptimize(decodes ? ZSTD_decompressDCtx(decompressor, back.data(), back.size(),
-                                                           packed.data(), bytes)
-                                     : compress());
+    benchmark::DoNotOptimize(
+        decodes ? ZSTD_decompressDCtx(decompressor, back.data(), back.size(), packed.data(), bytes)
+                : compress());
   ZSTD_freeCCtx(compressor);
   ZSTD_freeDCtx(decompressor);
   report(state, raw.size(), bytes, target.bits());

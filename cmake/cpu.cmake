@@ -2,10 +2,11 @@
 set(SKV_ISA_FLAGS_scalar -O1)
 set(SKV_ISA_FLAGS_portable -O2)
 set(SKV_ISA_FLAGS_avx2 -mavx2 -mbmi -mbmi2 -mlzcnt -mpopcnt)
-# GCC (12) builds vector constants in registers, inside loops, unless told that this is slow; and it
-# schedules for a machine of its own.
+# GCC 12 builds vector constants in registers, inside loops, unless told that moves to vector registers are
+# slow; -fno-gcse and -fno-tree-pre keep it from carrying more values through a step than registers hold.
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
-  list(APPEND SKV_ISA_FLAGS_avx2 -mtune=znver3 -mtune-ctrl=^inter_unit_moves_to_vec)
+  list(APPEND SKV_ISA_FLAGS_avx2 -O2 -fno-gcse -fno-tree-pre -mtune=znver3
+    -mtune-ctrl=^inter_unit_moves_to_vec)
 endif()
 set(SKV_ISA_FLAGS_avx512 ${SKV_ISA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512cd
   -mavx512vbmi -mavx512vbmi2 -mprefer-vector-width=512)

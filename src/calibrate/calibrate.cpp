@@ -17,7 +17,15 @@ namespace {
 
 // Scales start as root mean squares. Tables are counted with them; then every channel moves to the
 // neighbouring code that its numbers cost least under; and again.
-enum class pass { deviations, tokens, neighbours, tokens_again, neighbours_again, last_tokens, done };
+enum class pass {
+  deviations,
+  tokens,
+  neighbours,
+  tokens_again,
+  neighbours_again,
+  last_tokens,
+  done
+};
 
 constexpr std::array<int, 5> kNeighbours = {-2, -1, 0, 1, 2};
 
@@ -55,8 +63,8 @@ struct calibrator::state {
   cpu::tile_codec coding;
   pass now = pass::deviations;
   std::map<tensor_id, tensor_state> tensors;
-  std::vector<std::uint64_t> counts;        // [contexts][kMaxTokens]
-  std::vector<std::uint32_t> token_costs;   // the same
+  std::vector<std::uint64_t> counts;       // [contexts][kMaxTokens]
+  std::vector<std::uint32_t> token_costs;  // the same
 
   void add_deviations(tensor_state& t, tile_shape tile, row_view<const std::byte> numbers,
                       row_view<const std::byte> means) const;
@@ -64,8 +72,7 @@ struct calibrator::state {
   void price_tokens();
 };
 
-calibrator::calibrator(format_id target, mean_source source, format_id mean)
-    : state_(new state{}) {
+calibrator::calibrator(format_id target, mean_source source, format_id mean) : state_(new state{}) {
   state& s = *state_;
   s.target = *find_format(static_cast<std::uint8_t>(target));
   s.mean = *find_format(static_cast<std::uint8_t>(mean));
@@ -85,11 +92,13 @@ void calibrator::state::add_deviations(tensor_state& t, tile_shape tile,
                                        row_view<const std::byte> means) const {
   for (std::uint32_t token = 0; token < tile.tokens; ++token)
     for (std::uint32_t i = 0; i < tile.width; ++i) {
-      double deviation = to_double(target, pattern_at(numbers.at(token, 0) + i * target.bytes(), target));
+      double deviation =
+          to_double(target, pattern_at(numbers.at(token, 0) + i * target.bytes(), target));
       if (source == mean_source::given)
         deviation -= to_double(mean, pattern_at(means.at(token, 0) + i * mean.bytes(), mean));
       else if (source == mean_source::previous_token && token > 0)
-        deviation -= to_double(target, pattern_at(numbers.at(token - 1, 0) + i * target.bytes(), target));
+        deviation -=
+            to_double(target, pattern_at(numbers.at(token - 1, 0) + i * target.bytes(), target));
       if (!std::isfinite(deviation)) continue;
       t.squares[i] += deviation * deviation;
       t.numbers[i] += 1;
@@ -198,8 +207,7 @@ bool calibrator::next_pass() {
 
 result<profile_ptr> calibrator::finish() const {
   const state& s = *state_;
-  if (s.tensors.empty())
-    return fail(status::invalid_argument, "calibration saw no K or V tensors");
+  if (s.tensors.empty()) return fail(status::invalid_argument, "calibration saw no K or V tensors");
   profile_content c{s.target.id, s.source, s.mean.id, 0, {}, {}};
   for (const auto& [id, t] : s.tensors) c.scales.push_back({id, t.heads, t.head_dim, t.codes});
   for (std::uint32_t context = 0; context < s.shape.contexts; ++context) {

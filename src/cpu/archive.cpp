@@ -39,8 +39,8 @@ struct job {
 // All tiles in order; `records` may still be empty of sizes.
 class job_list {
  public:
-  explicit job_list(const container& c) : c_(c), source_begin_(c.preamble.size()),
-                                          file_begin_(c.tiles_begin) {}
+  explicit job_list(const container& c)
+      : c_(c), source_begin_(c.preamble.size()), file_begin_(c.tiles_begin) {}
 
   std::optional<job> next() {
     while (stream_ < c_.streams.size() && tile_ == c_.streams[stream_].tiles()) {
@@ -93,7 +93,8 @@ result<std::vector<row_view<const std::byte>>> all_means(const container& c, con
     const auto m = means ? means(c.streams[i]) : row_view<const std::byte>{};
     if (!m) return m.failure();
     if (m->data == nullptr)
-      return fail(status::invalid_argument, to_string(c.streams[i].id) + ": there is no prediction");
+      return fail(status::invalid_argument,
+                  to_string(c.streams[i].id) + ": there is no prediction");
     found[i] = *m;
   }
   return found;
@@ -243,18 +244,17 @@ result<done> read_range(const container& c, const codec& coder, std::span<const 
     tile.resize(j->source_size());
     const std::size_t tile_row = r.heads * head_bytes;
     const tile_record& record = c.records[j->tile];
-    auto restored = coder.decode(j->slice(), record, file.subspan(j->file_begin, record.bytes()),
-                                 part_of(tensor_means, *j, coder.mean().bytes()),
-                                 {tile.data(), tile_row});
+    auto restored =
+        coder.decode(j->slice(), record, file.subspan(j->file_begin, record.bytes()),
+                     part_of(tensor_means, *j, coder.mean().bytes()), {tile.data(), tile_row});
     if (!restored) return restored;
     const std::uint32_t head = std::max(r.first_head, range.first_head);
     const std::size_t run = (std::min(r.first_head + r.heads, last_head) - head) * head_bytes;
     for (std::uint64_t t = std::max(r.first_token, range.first_token);
          t < std::min(r.first_token + r.tokens, last_token); ++t)
-      std::memcpy(out.data() + (t - range.first_token) * out_row +
-                      (head - range.first_head) * head_bytes,
-                  tile.data() + (t - r.first_token) * tile_row + (head - r.first_head) * head_bytes,
-                  run);
+      std::memcpy(
+          out.data() + (t - range.first_token) * out_row + (head - range.first_head) * head_bytes,
+          tile.data() + (t - r.first_token) * tile_row + (head - r.first_head) * head_bytes, run);
   }
   return done{};
 }

@@ -21,18 +21,18 @@ struct coding_id {
 struct encode_arguments {
   tile_shape shape;
   row_view<const std::byte> numbers, means;
-  const std::byte* codes;       ///< shape.width scale codes
-  const std::uint32_t* table;   ///< encoding tables
-  std::byte* image;             ///< room for as many bytes as the numbers have
+  const std::byte* codes;      ///< shape.width scale codes
+  const std::uint32_t* table;  ///< encoding tables
+  std::byte* image;            ///< room for as many bytes as the numbers have
 };
 
 struct decode_arguments {
   tile_shape shape;
   tile_record record;
-  const std::byte* bytes;       ///< record.bytes() bytes
+  const std::byte* bytes;  ///< record.bytes() bytes
   row_view<const std::byte> means;
   const std::byte* codes;
-  const std::uint32_t* table;   ///< decoding tables
+  const std::uint32_t* table;  ///< decoding tables
   row_view<std::byte> numbers;
 };
 
@@ -55,9 +55,17 @@ struct tile_codec {
 };
 
 /// Null functions for a combination that has no coding.
-namespace scalar { tile_codec find_tile_codec(coding_id); }
-namespace portable { tile_codec find_tile_codec(coding_id); }
-namespace avx2 { tile_codec find_tile_codec(coding_id); }
-namespace avx512 { tile_codec find_tile_codec(coding_id); }
+namespace scalar {
+tile_codec find_tile_codec(coding_id);
+}
+namespace portable {
+tile_codec find_tile_codec(coding_id);
+}
+namespace avx2 {
+tile_codec find_tile_codec(coding_id);
+}
+namespace avx512 {
+tile_codec find_tile_codec(coding_id);
+}
 
 }  // namespace skv::cpu

@@ -4,7 +4,11 @@
 
 #include <cstring>
 #include <skv/lanes/scalar.hpp>
+#if defined(__AVX512VBMI2__)
+#include <skv/lanes/avx512.hpp>
+#else
 #include <skv/lanes/simd.hpp>
+#endif
 #include <skv/predict/list.hpp>
 #include <skv/tile/decode_tile.hpp>
 #include <skv/tile/encode_tile.hpp>
@@ -17,6 +21,8 @@ namespace {
 struct instruction_set;
 #if defined(SKV_ISA_SCALAR)
 using isa_lanes = scalar_lanes;
+#elif defined(__AVX512VBMI2__)
+using isa_lanes = avx512_lanes<instruction_set>;
 #else
 using isa_lanes = simd_lanes<instruction_set>;
 #endif
@@ -130,8 +136,7 @@ status decode(const decode_arguments& a) {
       break;
     }
     case tile_mode::prediction: {
-      if (a.record.bytes() != 0 || Source != mean_source::given ||
-          Coding::kTarget != Coding::kMean)
+      if (a.record.bytes() != 0 || Source != mean_source::given || Coding::kTarget != Coding::kMean)
         return status::corrupt;
       for (std::uint32_t t = 0; t < a.shape.tokens; ++t)
         std::memcpy(a.numbers.at(t, 0), a.means.at(t, 0), row_bytes);
@@ -140,8 +145,7 @@ status decode(const decode_arguments& a) {
       break;
     }
     case tile_mode::coded: {
-      const row_view<const std::byte> mean_rows =
-          Source == mean_source::given ? a.means : written;
+      const row_view<const std::byte> mean_rows = Source == mean_source::given ? a.means : written;
       const decoded_tile d = decode_tile<isa_lanes, Coding>(
           a.shape, a.bytes, a.record.bytes(), a.record.tail_steps(),
           make_mean<Source, Coding::kMean>(mean_rows), a.codes, a.table,
@@ -178,8 +182,7 @@ tile_codec find_tile_codec(coding_id id) {
     constexpr number_format target = Pair::kTarget, mean = Pair::kMean;
     if (target.id != id.target || mean.id != id.mean) return false;
     using residual = residual_coding<target, mean>;
-    if (id.source == mean_source::given)
-      found = kCodec<residual, mean_source::given>;
+    if (id.source == mean_source::given) found = kCodec<residual, mean_source::given>;
     if constexpr (target == mean) {
       if (id.source == mean_source::previous_token)
         found = kCodec<residual, mean_source::previous_token>;

@@ -1,9 +1,9 @@
 #include <skv/format/container.hpp>
 
+#include <zstd.h>
 #include <algorithm>
 #include <skv/format/byte_io.hpp>
 #include <skv/predict/list.hpp>
-#include <zstd.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -20,15 +20,13 @@ constexpr int kMetadataLevel = 19, kOpaqueLevel = 3;
 
 std::vector<std::byte> zstd(std::span<const std::byte> bytes, int level) {
   std::vector<std::byte> out(ZSTD_compressBound(bytes.size()));
-  const std::size_t n =
-      ZSTD_compress(out.data(), out.size(), bytes.data(), bytes.size(), level);
+  const std::size_t n = ZSTD_compress(out.data(), out.size(), bytes.data(), bytes.size(), level);
   out.resize(ZSTD_isError(n) ? 0 : n);
   return out;
 }
 
 bool unzstd(std::span<const std::byte> bytes, std::span<std::byte> out) {
-  const std::size_t n =
-      ZSTD_decompress(out.data(), out.size(), bytes.data(), bytes.size());
+  const std::size_t n = ZSTD_decompress(out.data(), out.size(), bytes.data(), bytes.size());
   return !ZSTD_isError(n) && n == out.size();
 }
 
@@ -62,8 +60,8 @@ bool is_sound(const stream& s) {
   if (!s.is_tensor)
     return s.opaque_bytes > 0 && s.opaque_bytes < limit && s.heads == 0 && s.head_dim == 0 &&
            s.tile_tokens == 0 && s.tile_heads == 0;
-  if (s.tokens == 0 || s.heads == 0 || s.head_dim == 0 || s.tile_tokens == 0 ||
-      s.tile_heads == 0 || s.tile_heads > s.heads)
+  if (s.tokens == 0 || s.heads == 0 || s.head_dim == 0 || s.tile_tokens == 0 || s.tile_heads == 0 ||
+      s.tile_heads > s.heads)
     return false;
   const std::uint64_t width = std::uint64_t{s.heads} * s.head_dim;
   const std::uint64_t tile_width = std::uint64_t{s.tile_heads} * s.head_dim;
@@ -131,8 +129,8 @@ tile_range tile_at(const stream& s, std::uint64_t index) {
   const std::uint64_t head_blocks = divided_up(s.heads, s.tile_heads);
   tile_range r;
   r.first_token = index / head_blocks * s.tile_tokens;
-  r.tokens = static_cast<std::uint32_t>(
-      std::min<std::uint64_t>(s.tile_tokens, s.tokens - r.first_token));
+  r.tokens =
+      static_cast<std::uint32_t>(std::min<std::uint64_t>(s.tile_tokens, s.tokens - r.first_token));
   r.first_head = static_cast<std::uint32_t>(index % head_blocks) * s.tile_heads;
   r.heads = std::min(s.tile_heads, s.heads - r.first_head);
   return r;
@@ -224,8 +222,8 @@ result<container> parse_container(std::span<const std::byte> file) {
     return fail(status::truncated, std::to_string(file.size()) + " of " +
                                        std::to_string(announced) + " bytes are there");
   if (file.size() > announced) return fail(status::corrupt, "bytes after its end");
-  const std::uint64_t front = kHeaderBytes + std::uint64_t{stored_bytes} +
-                              kRecordBytes * std::uint64_t{tiles};
+  const std::uint64_t front =
+      kHeaderBytes + std::uint64_t{stored_bytes} + kRecordBytes * std::uint64_t{tiles};
   if (front > file.size()) return fail(status::corrupt, "its header names more than the file has");
 
   XXH3_state_t* const state = XXH3_createState();
@@ -297,7 +295,8 @@ result<done> decode_opaque(const tile_record& record, std::span<const std::byte>
   const bool restored = is_raw || (record.mode() == tile_mode::coded && unzstd(bytes, chunk));
   if (!restored || record.tail_steps() != 0 || record.prediction_hash != 0 ||
       XXH32(chunk.data(), chunk.size(), 0) != record.data_hash)
-    return fail(status::corrupt, "bytes beside the cache are damaged: they do not match their hash");
+    return fail(status::corrupt,
+                "bytes beside the cache are damaged: they do not match their hash");
   return done{};
 }
 

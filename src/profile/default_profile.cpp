@@ -37,7 +37,8 @@ void residual_shares(double steps_per_sigma, double above, double* shares) {
 // Exponents of context c: sigma is 2^(c / 4) in units of the scale's binade.
 void exponent_shares(double sigma, double* shares) {
   for (std::uint32_t token = 0; token < exponent_tokens::kEscape; ++token) {
-    const double low = std::ldexp(1.0, static_cast<int>(token) - static_cast<int>(exponent_tokens::kBelow));
+    const double low =
+        std::ldexp(1.0, static_cast<int>(token) - static_cast<int>(exponent_tokens::kBelow));
     shares[token] += 2 * between(low / sigma, 2 * low / sigma);
   }
 }
@@ -56,8 +57,8 @@ std::vector<double> default_token_shares(format_id target, mean_source source, f
     else if (!positions)
       residual_shares(std::exp2((c + 0.5 - kContextsBelow) / 4.0), 0, row);
     else
-      residual_shares(std::exp2((2 * (c / 4) + 1.0 - kContextsBelow) / 4.0),
-                      (c % 4 + 0.5) / 8.0, row);
+      residual_shares(std::exp2((2 * (c / 4) + 1.0 - kContextsBelow) / 4.0), (c % 4 + 0.5) / 8.0,
+                      row);
     row[shape.escape] += kEscapeShare;
     double sum = 0;
     for (std::uint32_t t = 0; t < shape.tokens; ++t) sum += row[t];
@@ -73,11 +74,12 @@ result<profile_ptr> default_profile(format_id target, mean_source source, format
                                               " means from this predictor");
   const table_shape shape = coding_table_shape(target, source, mean);
   profile_content c{target, source, mean, to_scale_code(source == mean_source::given ? 0.03 : 1.0),
-                    {}, {}};
+                    {},     {}};
   const std::vector<double> shares = default_token_shares(target, source, mean);
   for (std::uint32_t context = 0; context < shape.contexts; ++context) {
     const auto row = std::span(shares).subspan(std::size_t{context} * kMaxTokens, shape.tokens);
-    const auto frequencies = normalise_counts(row, shape.escape, find_format(static_cast<std::uint8_t>(target))->bits());
+    const auto frequencies =
+        normalise_counts(row, shape.escape, find_format(static_cast<std::uint8_t>(target))->bits());
     c.frequencies.insert(c.frequencies.end(), frequencies.begin(), frequencies.end());
   }
   return profile::make(std::move(c));

@@ -61,8 +61,7 @@ std::string validate(const profile_content& c) {
     const tensor_scales& s = c.scales[i];
     if (i > 0 && !(c.scales[i - 1].id < s.id)) return "its tensors are not in ascending order";
     if (s.id.kind > tensor_kind::latent) return "a tensor is of unknown kind";
-    if (s.heads == 0 || s.head_dim == 0 ||
-        s.codes.size() != std::uint64_t{s.heads} * s.head_dim)
+    if (s.heads == 0 || s.head_dim == 0 || s.codes.size() != std::uint64_t{s.heads} * s.head_dim)
       return "the scales of " + to_string(s.id) + " do not match its shape";
   }
   if (!c.scales.empty() && c.default_code != 0) return "a default scale next to given ones";
@@ -83,8 +82,8 @@ std::vector<std::byte> serialise(const profile_content& c) {
   append(out, static_cast<std::uint16_t>(shape.contexts));
   append(out, static_cast<std::uint16_t>(shape.tokens));
   append(out, std::uint32_t{0});  // required features: none yet
-  std::uint64_t bytes = kHeaderBytes + kTensorBytes * c.scales.size() +
-                        2 * c.frequencies.size() + kChecksumBytes;
+  std::uint64_t bytes =
+      kHeaderBytes + kTensorBytes * c.scales.size() + 2 * c.frequencies.size() + kChecksumBytes;
   for (const tensor_scales& s : c.scales) bytes += s.codes.size();
   append(out, bytes);
   for (const tensor_scales& s : c.scales) {
@@ -107,7 +106,8 @@ result<profile_content> deserialise(std::span<const std::byte> bytes) {
     return fail(status::corrupt, "profile: not a .skvp profile");
   if (const auto version = in.read<std::uint16_t>(); version != kProfileVersion)
     return fail(status::unsupported, "profile: version " + std::to_string(version) +
-                                         ", this build reads version " + std::to_string(kProfileVersion));
+                                         ", this build reads version " +
+                                         std::to_string(kProfileVersion));
   profile_content c;
   const auto target = find_format(in.read<std::uint8_t>());
   const auto source = in.read<std::uint8_t>();
@@ -226,14 +226,13 @@ result<std::span<const scale_code>> profile::codes(tensor_id id, std::uint32_t h
                                                    std::uint32_t head_dim) const {
   const auto at = std::ranges::lower_bound(content_.scales, id, {}, &tensor_scales::id);
   if (at == content_.scales.end() || at->id != id)
-    return fail(status::wrong_profile, "the profile " + to_string(id_) + " has no scales for " +
-                                           to_string(id));
+    return fail(status::wrong_profile,
+                "the profile " + to_string(id_) + " has no scales for " + to_string(id));
   if (at->heads != heads || at->head_dim != head_dim)
     return fail(status::wrong_profile,
                 "the profile " + to_string(id_) + " has " + std::to_string(at->heads) + " x " +
                     std::to_string(at->head_dim) + " channels for " + to_string(id) +
-                    ", the cache has " + std::to_string(heads) + " x " +
-                    std::to_string(head_dim));
+                    ", the cache has " + std::to_string(heads) + " x " + std::to_string(head_dim));
   return std::span<const scale_code>(at->codes);
 }
 
@@ -241,11 +240,12 @@ result<profile_ptr> profile::slice_heads(std::uint32_t first, std::uint32_t coun
   profile_content sliced = content_;
   for (tensor_scales& s : sliced.scales) {
     if (count == 0 || first > s.heads || count > s.heads - first)
-      return fail(status::invalid_argument,
-                  "cannot take heads " + std::to_string(first) + " to " +
-                      std::to_string(std::uint64_t{first} + count) + " of " + to_string(s.id) +
-                      ", which has " + std::to_string(s.heads));
-    const auto begin = s.codes.begin() + static_cast<std::ptrdiff_t>(std::uint64_t{first} * s.head_dim);
+      return fail(status::invalid_argument, "cannot take heads " + std::to_string(first) + " to " +
+                                                std::to_string(std::uint64_t{first} + count) +
+                                                " of " + to_string(s.id) + ", which has " +
+                                                std::to_string(s.heads));
+    const auto begin =
+        s.codes.begin() + static_cast<std::ptrdiff_t>(std::uint64_t{first} * s.head_dim);
     s.codes = std::vector<scale_code>(
         begin, begin + static_cast<std::ptrdiff_t>(std::uint64_t{count} * s.head_dim));
     s.heads = count;

@@ -45,8 +45,13 @@ std::optional<cache_tensor> as_cache_tensor(const io::tensor_entry& e) {
   const std::uint64_t head_dim = e.shape.back();
   if (heads > std::numeric_limits<std::uint32_t>::max() || head_dim > kMaxTileElements)
     return std::nullopt;
-  return cache_tensor{*id, *format, e.shape[0], static_cast<std::uint32_t>(heads),
-                      static_cast<std::uint32_t>(head_dim), e.begin, e.end};
+  return cache_tensor{*id,
+                      *format,
+                      e.shape[0],
+                      static_cast<std::uint32_t>(heads),
+                      static_cast<std::uint32_t>(head_dim),
+                      e.begin,
+                      e.end};
 }
 
 std::string shape_text(std::uint64_t tokens, std::uint32_t heads, std::uint32_t head_dim) {
@@ -76,8 +81,9 @@ result<cache> open_cache(const fs::path& path) {
     if (const auto t = as_cache_tensor(e)) c.tensors.push_back(*t);
   if (c.tensors.empty())
     return fail(status::invalid_argument,
-                path.string() + ": no K or V: tensors `layers.{l}.k` and `layers.{l}.v` [tokens, "
-                                "kv_heads, head_dim] of BF16, F16, F8_E4M3 or F8_E5M2 are wanted");
+                path.string() +
+                    ": no K or V: tensors `layers.{l}.k` and `layers.{l}.v` [tokens, "
+                    "kv_heads, head_dim] of BF16, F16, F8_E4M3 or F8_E5M2 are wanted");
   return c;
 }
 
@@ -131,9 +137,9 @@ result<row_view<const std::byte>> means_in(const cache& reference, format_id mea
   const std::string where = reference.path.string() + ": " + to_string(id);
   if (t == nullptr) return fail(status::wrong_prediction, where + ": not in the reference");
   if (t->tokens != tokens || t->heads != heads || t->head_dim != head_dim)
-    return fail(status::wrong_prediction,
-                where + ": the reference has shape " + shape_text(t->tokens, t->heads, t->head_dim) +
-                    ", the cache " + shape_text(tokens, heads, head_dim));
+    return fail(status::wrong_prediction, where + ": the reference has shape " +
+                                              shape_text(t->tokens, t->heads, t->head_dim) +
+                                              ", the cache " + shape_text(tokens, heads, head_dim));
   if (t->format != mean)
     return fail(status::wrong_prediction, where + ": the reference is " +
                                               std::string(to_string(t->format)) + ", " +
@@ -196,8 +202,8 @@ result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_sourc
           if (!m) return m.failure();
           means = *m;
         }
-        const auto added = fit->add(t.id, static_cast<std::uint32_t>(t.tokens), t.heads,
-                                    t.head_dim, c.rows(t), means);
+        const auto added = fit->add(t.id, static_cast<std::uint32_t>(t.tokens), t.heads, t.head_dim,
+                                    c.rows(t), means);
         if (!added) return in_file(pair.target, added.failure());
       }
     }

@@ -50,8 +50,8 @@ result<std::vector<stream>> streams_of(const cache& c, format_id format,
                                        std::uint32_t tile_elements);
 
 /// The means of a tensor out of a reference cache, checked to be of that shape and format.
-result<row_view<const std::byte>> means_in(const cache& reference, format_id mean,
-                                           tensor_id id, std::uint64_t tokens, std::uint32_t heads,
+result<row_view<const std::byte>> means_in(const cache& reference, format_id mean, tensor_id id,
+                                           std::uint64_t tokens, std::uint32_t heads,
                                            std::uint32_t head_dim);
 /// The same for every tensor; without a reference, no means. The result borrows from `reference`.
 cpu::mean_lookup means_from(const cache* reference, format_id mean);

@@ -1,8 +1,8 @@
 #include <fmt/format.h>
 
+#include <skv/predict/list.hpp>
 #include "io/progress.hpp"
 #include "program/commands.hpp"
-#include <skv/predict/list.hpp>
 
 namespace skv::program {
 namespace {
@@ -13,14 +13,13 @@ result<std::uint64_t> compressed_size(const cache& c, const cache* reference,
   auto box = container_of(c, coding, o.tile_elements);
   if (!box) return box.failure();
   std::uint64_t bytes = 0;
-  const auto written = cpu::write_archive(
-      *box, cpu::codec(coding.profile), c.file.bytes(),
-      means_from(reference, coding.profile->content().mean),
-      [&](std::span<const std::byte> tile) -> result<done> {
-        bytes += tile.size();
-        return done{};
-      },
-      {o.threads, {}});
+  const auto written = cpu::write_archive(*box, cpu::codec(coding.profile), c.file.bytes(),
+                                          means_from(reference, coding.profile->content().mean),
+                                          [&](std::span<const std::byte> tile) -> result<done> {
+                                            bytes += tile.size();
+                                            return done{};
+                                          },
+                                          {o.threads, {}});
   if (!written) return in_file(c.path, written.failure());
   return bytes + front_matter(*box).size();
 }
@@ -121,11 +120,11 @@ result<done> compress(const compress_options& o) {
   // The front matter has its final size, but not its records: it is written again at the end.
   if (auto ok = out->append(front_matter(*box)); !ok) return ok;
   io::progress bar("compressing", c.file.bytes().size());
-  const auto written = cpu::write_archive(
-      *box, cpu::codec(coding->profile), c.file.bytes(),
-      means_from(opened->means(), coding->profile->content().mean),
-      [&](std::span<const std::byte> tile) { return out->append(tile); },
-      {o.threads, [&](std::uint64_t bytes) { bar.add(bytes); }});
+  const auto written =
+      cpu::write_archive(*box, cpu::codec(coding->profile), c.file.bytes(),
+                         means_from(opened->means(), coding->profile->content().mean),
+                         [&](std::span<const std::byte> tile) { return out->append(tile); },
+                         {o.threads, [&](std::uint64_t bytes) { bar.add(bytes); }});
   if (!written) return in_file(o.input, written.failure());
   if (auto ok = out->write_at(0, front_matter(*box)); !ok) return ok;
   const std::uint64_t compressed = out->size();

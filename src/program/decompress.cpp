@@ -8,9 +8,9 @@ namespace {
 
 // The profile that a container names: given or embedded.
 result<profile_ptr> profile_for(const container& box, const fs::path& given) {
-  result<profile_ptr> found = fail(
-      status::wrong_profile,
-      fmt::format("needs the profile {}: give it by --profile", to_string(box.profile)));
+  result<profile_ptr> found =
+      fail(status::wrong_profile,
+           fmt::format("needs the profile {}: give it by --profile", to_string(box.profile)));
   if (!given.empty())
     found = read_profile(given);
   else if (!box.embedded_profile.empty())
@@ -44,9 +44,9 @@ result<opened> open_archive(const decompress_options& o) {
   opened a{*std::move(file), *std::move(box), *profile, std::nullopt};
   if (a.box.source == mean_source::given) {
     if (o.reference.empty())
-      return fail(status::invalid_argument,
-                  o.input.string() +
-                      ": was compressed with a reference: give the same one by --reference");
+      return fail(
+          status::invalid_argument,
+          o.input.string() + ": was compressed with a reference: give the same one by --reference");
     auto r = open_cache(o.reference);
     if (!r) return r.failure();
     a.reference = *std::move(r);
@@ -57,10 +57,10 @@ result<opened> open_archive(const decompress_options& o) {
 result<done> decode(const opened& a, const decompress_options& o, std::string_view doing,
                     const cpu::placed_byte_sink& sink) {
   io::progress bar(doing, a.box.source_bytes());
-  const auto restored = cpu::read_archive(
-      a.box, cpu::codec(a.profile), a.file.bytes(),
-      means_from(a.reference ? &*a.reference : nullptr, a.box.mean), sink,
-      {o.threads, [&](std::uint64_t bytes) { bar.add(bytes); }});
+  const auto restored =
+      cpu::read_archive(a.box, cpu::codec(a.profile), a.file.bytes(),
+                        means_from(a.reference ? &*a.reference : nullptr, a.box.mean), sink,
+                        {o.threads, [&](std::uint64_t bytes) { bar.add(bytes); }});
   if (!restored) return in_file(o.input, restored.failure());
   return restored;
 }
@@ -80,10 +80,10 @@ result<done> decompress(const decompress_options& o) {
   if (!a) return a.failure();
   auto out = create_output(o.output, {o.input, o.reference, o.profile});
   if (!out) return out.failure();
-  const auto restored = decode(*a, o, "decompressing",
-                               [&](std::uint64_t offset, std::span<const std::byte> bytes) {
-                                 return out->write_at(offset, bytes);
-                               });
+  const auto restored =
+      decode(*a, o, "decompressing", [&](std::uint64_t offset, std::span<const std::byte> bytes) {
+        return out->write_at(offset, bytes);
+      });
   if (!restored) return restored;
   if (out->size() != a->box.source_bytes())
     return fail(status::corrupt, o.input.string() + ": restored to an unexpected size");

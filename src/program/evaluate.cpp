@@ -40,13 +40,13 @@ result<done> add(report& r, const cache_pair& pair, const evaluate_options& o) {
   auto box = container_of(c, {coding->profile, false}, o.tile_elements);
   if (!box) return box.failure();
   std::uint64_t bytes = 0;
-  const auto written = cpu::write_archive(
-      *box, cpu::codec(coding->profile), c.file.bytes(), means_from(opened->means(), box->mean),
-      [&](std::span<const std::byte> tile) -> result<done> {
-        bytes += tile.size();
-        return done{};
-      },
-      {o.threads, {}});
+  const auto written = cpu::write_archive(*box, cpu::codec(coding->profile), c.file.bytes(),
+                                          means_from(opened->means(), box->mean),
+                                          [&](std::span<const std::byte> tile) -> result<done> {
+                                            bytes += tile.size();
+                                            return done{};
+                                          },
+                                          {o.threads, {}});
   if (!written) return in_file(pair.target, written.failure());
 
   std::size_t tile = 0;

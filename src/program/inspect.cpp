@@ -33,18 +33,18 @@ result<done> inspect(const inspect_options& o) {
     tokens = std::max(tokens, s.tokens);
     numbers += s.numbers();
     number_bytes += s.bytes();
-    streams.push_back({{"tensor", to_string(s.id)},
-                       {"format", to_string(s.format)},
-                       {"shape", {s.tokens, s.heads, s.head_dim}},
-                       {"tile", {s.tile_tokens, s.tile_heads, s.head_dim}},
-                       {"stored_bytes", bytes},
-                       {"bits_per_scalar", 8.0 * static_cast<double>(bytes) /
-                                               static_cast<double>(s.numbers())},
-                       {"tiles",
-                        {{"raw", modes[0]},
-                         {"coded", modes[1]},
-                         {"prediction", modes[2]},
-                         {"constant", modes[3]}}}});
+    streams.push_back(
+        {{"tensor", to_string(s.id)},
+         {"format", to_string(s.format)},
+         {"shape", {s.tokens, s.heads, s.head_dim}},
+         {"tile", {s.tile_tokens, s.tile_heads, s.head_dim}},
+         {"stored_bytes", bytes},
+         {"bits_per_scalar", 8.0 * static_cast<double>(bytes) / static_cast<double>(s.numbers())},
+         {"tiles",
+          {{"raw", modes[0]},
+           {"coded", modes[1]},
+           {"prediction", modes[2]},
+           {"constant", modes[3]}}}});
   }
   const double ratio =
       static_cast<double>(box.source_bytes()) / static_cast<double>(file->bytes().size());
@@ -75,8 +75,9 @@ result<done> inspect(const inspect_options& o) {
              "bytes", "bits");
   for (const stream& s : box.streams) {
     if (!s.is_tensor) continue;
-    const auto& j = *std::ranges::find_if(
-        streams, [&](const auto& e) { return e.contains("tensor") && e["tensor"] == to_string(s.id); });
+    const auto& j = *std::ranges::find_if(streams, [&](const auto& e) {
+      return e.contains("tensor") && e["tensor"] == to_string(s.id);
+    });
     fmt::print("{:<16} {:<6} {:<20} {:>6} {:>12} {:>8.3f}\n", to_string(s.id), to_string(s.format),
                fmt::format("[{}, {}, {}]", s.tokens, s.heads, s.head_dim), s.tiles(),
                j["stored_bytes"].template get<std::uint64_t>(),

@@ -18,10 +18,10 @@ constexpr int kFailure = 1, kUsage = 2;
 std::string version_text() {
   std::string formats;
   for (const number_format& f : kFormats) formats += fmt::format(" {}", to_string(f.id));
-  return fmt::format("skv {}, reads and writes .skv version {} and .skvp version {}\n"
-                     "number formats:{}\ninstruction set: {}",
-                     kVersion, kContainerVersion, kProfileVersion, formats,
-                     cpu::to_string(cpu::best_isa()));
+  return fmt::format(
+      "skv {}, reads and writes .skv version {} and .skvp version {}\n"
+      "number formats:{}\ninstruction set: {}",
+      kVersion, kContainerVersion, kProfileVersion, formats, cpu::to_string(cpu::best_isa()));
 }
 
 // A command ends the program with its status; what went wrong is said in one line.
@@ -45,11 +45,13 @@ int main(int argc, char** argv) {
 
   calibrate_options cal;
   auto* sub = app.add_subcommand("calibrate", "Fit a profile to caches");
-  sub->footer("Example:\n  skv calibrate --target caches/target --reference caches/reference -o P.skvp");
+  sub->footer(
+      "Example:\n  skv calibrate --target caches/target --reference caches/reference -o P.skvp");
   sub->add_option("--target", cal.target, "A .safetensors cache, or a folder of them")->required();
   auto* reference = sub->add_option("--reference", cal.reference,
                                     "Predictions of the targets, under the same file names");
-  sub->add_option("--predictor", cal.predictor, "Without a reference: none (default) or previous_token")
+  sub->add_option("--predictor", cal.predictor,
+                  "Without a reference: none (default) or previous_token")
       ->check(predictors)
       ->excludes(reference);
   sub->add_option("-o,--output", cal.output, "The profile to write")->required();
@@ -57,12 +59,13 @@ int main(int argc, char** argv) {
 
   compress_options com;
   sub = app.add_subcommand("compress", "Compress a cache");
-  sub->footer("Example:\n  skv compress T.safetensors --reference R.safetensors --profile P.skvp -o X.skv");
+  sub->footer(
+      "Example:\n  skv compress T.safetensors --reference R.safetensors --profile P.skvp -o X.skv");
   sub->add_option("input", com.input, "A .safetensors cache")->required();
   sub->add_option("output_file,-o,--output", com.output, "The .skv file to write")->required();
   reference = sub->add_option("--reference", com.reference, "A prediction of the cache");
-  auto* profile = sub->add_option("--profile", com.profile,
-                                  "A profile; without one, one is fitted to the cache and embedded");
+  auto* profile = sub->add_option(
+      "--profile", com.profile, "A profile; without one, one is fitted to the cache and embedded");
   sub->add_option("--predictor", com.predictor,
                   "Without a reference: none or previous_token; the better one by default")
       ->check(predictors)
@@ -84,7 +87,9 @@ int main(int argc, char** argv) {
     s->add_option("--threads", dec.threads, "0: one per processor")->capture_default_str();
   };
   sub = app.add_subcommand("decompress", "Restore the file that was compressed, byte for byte");
-  sub->footer("Example:\n  skv decompress X.skv --reference R.safetensors --profile P.skvp -o Y.safetensors");
+  sub->footer(
+      "Example:\n  skv decompress X.skv --reference R.safetensors --profile P.skvp -o "
+      "Y.safetensors");
   decoding(sub);
   sub->add_option("output_file,-o,--output", dec.output, "The file to write")->required();
   sub->callback([&] { outcome = decompress(dec); });
@@ -96,7 +101,9 @@ int main(int argc, char** argv) {
 
   evaluate_options eva;
   sub = app.add_subcommand("evaluate", "Bits per scalar and ratio, by layer, K and V");
-  sub->footer("Example:\n  skv evaluate --target caches/target --reference caches/reference --profile P.skvp --json");
+  sub->footer(
+      "Example:\n  skv evaluate --target caches/target --reference caches/reference --profile "
+      "P.skvp --json");
   sub->add_option("--target", eva.target, "A .safetensors cache, or a folder of them")->required();
   reference = sub->add_option("--reference", eva.reference,
                               "Predictions of the targets, under the same file names");

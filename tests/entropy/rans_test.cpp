@@ -189,8 +189,8 @@ void decode(const message& m, rans_decoder<L> decoder, const lane_values& states
     for (std::uint32_t part = 0; part < L::kParts; ++part) {
       const u32 width = part_of<L>(s.second_width, part);
       set_part<L>(second, part, decoder.bits(state[part], width));
-      decoder.refill(state[part], decoder.is_low(state[part]) & (width != u32(0)) &
-                                      part_of<L>(s.marked, part));
+      decoder.refill(state[part],
+                     decoder.is_low(state[part]) & (width != u32(0)) & part_of<L>(s.marked, part));
     }
     for (std::uint32_t i = 0; i < kLanes; ++i) {
       if (!(s.marked >> i & 1)) continue;

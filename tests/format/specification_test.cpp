@@ -112,11 +112,12 @@ TEST(specification, file_is_read_and_its_parts_are_written) {
     return e.rows("means");
   };
   bytes restored(e.source.size());
-  ASSERT_TRUE(cpu::read_archive(*box, codec, file, means,
-                                [&](std::uint64_t at, std::span<const std::byte> b) -> result<done> {
-                                  std::ranges::copy(b, restored.begin() + static_cast<std::ptrdiff_t>(at));
-                                  return done{};
-                                }));
+  ASSERT_TRUE(
+      cpu::read_archive(*box, codec, file, means,
+                        [&](std::uint64_t at, std::span<const std::byte> b) -> result<done> {
+                          std::ranges::copy(b, restored.begin() + static_cast<std::ptrdiff_t>(at));
+                          return done{};
+                        }));
   EXPECT_EQ(restored, e.source);
 
   container written = *box;
@@ -143,8 +144,8 @@ class reference_decoder : public testing::Test {
 
   void SetUp() override {
     if (std::system("python3 -c pass >/dev/null 2>&1") != 0) GTEST_SKIP() << "no python3";
-    folder = fs::temp_directory_path() /
-             ("skv_specification_" + std::to_string(std::random_device{}()));
+    folder =
+        fs::temp_directory_path() / ("skv_specification_" + std::to_string(std::random_device{}()));
     fs::create_directories(folder);
   }
   void TearDown() override {
@@ -161,7 +162,8 @@ class reference_decoder : public testing::Test {
   bytes run(const std::string& arguments) {
     const fs::path out = folder / "out";
     fs::remove(out);
-    const std::string command = "python3 -B '" + kDecoder + "' " + arguments + " '" + out.string() + "'";
+    const std::string command =
+        "python3 -B '" + kDecoder + "' " + arguments + " '" + out.string() + "'";
     if (std::system(command.c_str()) != 0) return {};
     std::ifstream in(out, std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(in), {}};
@@ -206,7 +208,8 @@ TEST_F(reference_decoder, reads_tiles_of_every_coding) {
         auto p = default_profile(id.target, id.source, id.mean);
         if (fitted) {
           calibrator fit(id.target, id.source, id.mean);
-          do ASSERT_TRUE(fit.add({0, tensor_kind::k}, shape.tokens, 1, shape.width, numbers, means));
+          do
+            ASSERT_TRUE(fit.add({0, tensor_kind::k}, shape.tokens, 1, shape.width, numbers, means));
           while (fit.next_pass());
           p = fit.finish();
         }

@@ -37,8 +37,7 @@ void pop_anything() {
     const active_lanes<plain_lanes, false> inactive(1, 1);
     const auto grid = Coding::template make_grid<plain_lanes>(code, mean, random.below(256));
     const u32 entry = decoder.lookup(state, grid.context);
-    ASSERT_FALSE(
-        (Coding::template pop_token<plain_lanes>(state, entry, grid, inactive).second));
+    ASSERT_FALSE((Coding::template pop_token<plain_lanes>(state, entry, grid, inactive).second));
   }
 }
 

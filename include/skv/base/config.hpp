@@ -8,8 +8,8 @@
 
 namespace skv {
 /// The version of the headers.
-inline constexpr const char kVersion[] = {'0' + SKV_VERSION_MAJOR, '.', '0' + SKV_VERSION_MINOR,
-                                          '.', '0' + SKV_VERSION_PATCH, 0};
+inline constexpr const char kVersion[] = {
+    '0' + SKV_VERSION_MAJOR, '.', '0' + SKV_VERSION_MINOR, '.', '0' + SKV_VERSION_PATCH, 0};
 static_assert(SKV_VERSION_MAJOR < 10 && SKV_VERSION_MINOR < 10 && SKV_VERSION_PATCH < 10);
 }  // namespace skv
 

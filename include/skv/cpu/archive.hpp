@@ -25,7 +25,8 @@ struct archive_options {
 /// Receives consecutive bytes.
 using byte_sink = std::function<result<done>(std::span<const std::byte>)>;
 /// Receives bytes and their offset in the restored file.
-using placed_byte_sink = std::function<result<done>(std::uint64_t offset, std::span<const std::byte>)>;
+using placed_byte_sink =
+    std::function<result<done>(std::uint64_t offset, std::span<const std::byte>)>;
 
 /// Encodes the streams of `c`, whose bytes follow each other in `source`, hands the tiles' bytes
 /// to `sink` in order and fills in c.records: afterwards front_matter(c) is final. Means are asked

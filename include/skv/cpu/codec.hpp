@@ -25,7 +25,7 @@ bool is_available(isa);
 /// Part of a tensor [tokens, heads, head_dim]: some tokens of some heads, all channels.
 struct tile_slice {
   tensor_id tensor;
-  std::uint32_t heads = 0, head_dim = 0;      ///< of the whole tensor
+  std::uint32_t heads = 0, head_dim = 0;  ///< of the whole tensor
   std::uint32_t first_head = 0, head_count = 0;
   std::uint32_t tokens = 0;
 

@@ -40,8 +40,8 @@ struct rans_decoder {
   static SKV_INLINE void token(u32& state, u32 entry) {
     using namespace decode_entry;
     const u32 quotient = state >> kProbabilityBits;
-    state = (entry & kFrequencyMask) * quotient +
-            (quotient + ((entry >> kOffsetShift) & kOffsetMask));
+    state =
+        (entry & kFrequencyMask) * quotient + (quotient + ((entry >> kOffsetShift) & kOffsetMask));
   }
 
   /// Pops `width` raw bits (below 32).
@@ -112,12 +112,10 @@ struct rans_encoder {
   static SKV_INLINE u32 token(u32 state, const entry& e, u32 value, u32 width) {
     using namespace encode_entry;
     const u32 x = (state << width) | value;
-    const u32 quotient =
-        Lanes::multiply_high(x + (e.packed >> kIncrementShift), e.multiplier) >>
-        ((e.packed >> kDivideShift) & kDivideMask);
+    const u32 quotient = Lanes::multiply_high(x + (e.packed >> kIncrementShift), e.multiplier) >>
+                         ((e.packed >> kDivideShift) & kDivideMask);
     // x - quotient * f + quotient * kSlots + start
-    return x + quotient * (u32(kSlots) - e.frequency()) +
-           ((e.packed >> kStartShift) & kStartMask);
+    return x + quotient * (u32(kSlots) - e.frequency()) + ((e.packed >> kStartShift) & kStartMask);
   }
 };
 

@@ -46,8 +46,7 @@ struct residual_tokens {
   static SKV_INLINE split<Lanes> of(U32 magnitude, U32 sign) {
     const auto above = magnitude >= U32(kDirect);
     const U32 bits = Lanes::zero_unless(above, Lanes::floor_log2(magnitude) - 1);
-    const U32 half_octave =
-        (magnitude >> bits) + Lanes::zero_unless(above, bits + bits + 2);
+    const U32 half_octave = (magnitude >> bits) + Lanes::zero_unless(above, bits + bits + 2);
     return {half_octave + half_octave + sign, bits, magnitude & ((U32(1) << bits) - 1)};
   }
 };

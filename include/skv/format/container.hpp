@@ -26,7 +26,7 @@ struct stream {
   bool is_tensor = false;
   std::uint64_t opaque_bytes = 0;  ///< of bytes that only travel
 
-  tensor_id id;                    ///< of a tensor [tokens, heads, head_dim], contiguous
+  tensor_id id;  ///< of a tensor [tokens, heads, head_dim], contiguous
   format_id format = format_id::bf16;
   std::uint64_t tokens = 0;
   std::uint32_t heads = 0, head_dim = 0;
@@ -56,7 +56,7 @@ struct container {
   format_id target = format_id::bf16;
   mean_source source = mean_source::none;
   format_id mean = format_id::bf16;
-  std::vector<std::byte> preamble;      ///< source bytes before the first stream: its header
+  std::vector<std::byte> preamble;  ///< source bytes before the first stream: its header
   std::vector<stream> streams;
   std::vector<std::byte> embedded_profile;  ///< the bytes of the .skvp, or empty
   std::vector<tile_record> records;         ///< of all tiles, stream by stream

@@ -55,7 +55,7 @@ struct word_writer {
 template <class L>
 concept lanes = requires(typename L::u32 a, typename L::mask m, const std::uint32_t* table,
                          std::byte* row, word_reader& reader, word_writer& writer) {
-  requires L::kParts * L::kWidth == kLanes;
+  requires L::kParts* L::kWidth == kLanes;
   { L::zero_unless(m, a) } -> std::same_as<decltype(a)>;
   { L::template leading_zeros<8>(a) } -> std::same_as<decltype(a)>;
   { L::select(m, L::multiply_high(a, L::floor_log2(a)), L::index(0)) } -> std::same_as<decltype(a)>;
@@ -68,7 +68,9 @@ concept lanes = requires(typename L::u32 a, typename L::mask m, const std::uint3
 /// Do steps with a number in every lane have code of their own, without masks? That pays where masks
 /// are instructions, on CPU vectors; in a warp they are predicates. A type says so by `kFullSteps`.
 template <class L>
-inline constexpr bool kHasFullSteps = requires { requires L::kFullSteps; };
+inline constexpr bool kHasFullSteps = requires {
+  requires L::kFullSteps;
+};
 
 /// The lanes of a part that a step has numbers for: all of them, or the first ones at the end of a
 /// row, when `kAll` is false.
@@ -82,16 +84,22 @@ struct active_lanes {
     if constexpr (!kAll) lanes = Lanes::index(part) < u32(count);
   }
   SKV_INLINE mask among(mask m) const {
-    if constexpr (kAll) return m;
-    else return m & lanes;
+    if constexpr (kAll)
+      return m;
+    else
+      return m & lanes;
   }
   SKV_INLINE u32 or_zero(u32 a) const {
-    if constexpr (kAll) return a;
-    else return Lanes::zero_unless(lanes, a);
+    if constexpr (kAll)
+      return a;
+    else
+      return Lanes::zero_unless(lanes, a);
   }
   SKV_INLINE u32 or_else(u32 a, u32 otherwise) const {
-    if constexpr (kAll) return a;
-    else return Lanes::select(lanes, a, otherwise);
+    if constexpr (kAll)
+      return a;
+    else
+      return Lanes::select(lanes, a, otherwise);
   }
 };
 

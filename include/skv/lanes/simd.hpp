@@ -1,6 +1,6 @@
-// Lanes on CPU vectors of eight, in the compiler's vector types, so that one text serves AVX2,
-// AVX-512VL, NEON and SSE2. Instructions without an operator (gather, compaction) have an AVX2 and
-// a portable form. docs/decisions/0003 has the alternatives and their timings.
+// Lanes on CPU vectors of eight, in the compiler's vector types, so that one text serves AVX2, NEON
+// and SSE2. Instructions without an operator (look-ups, compaction) have an AVX2 and a portable form.
+// docs/decisions/0003 has the alternatives and their timings.
 // For .cpp files only: what it compiles to depends on the instruction set of the file.
 #pragma once
 
@@ -76,8 +76,8 @@ struct simd_lanes {
     const auto f = __builtin_convertvector((signed_vector)a.v, float_vector);
 #if defined(__AVX2__)
     // Saturates at 0; the exponent of 0 is 0.
-    const auto zeros = _mm256_subs_epu16(_mm256_set1_epi32(126 + Bits),
-                                         _mm256_srli_epi32((__m256i)f, 23));
+    const auto zeros =
+        _mm256_subs_epu16(_mm256_set1_epi32(126 + Bits), _mm256_srli_epi32((__m256i)f, 23));
     return (vector)_mm256_min_epu32(zeros, _mm256_set1_epi32(Bits));
 #else
     const u32 exponent = (vector)f >> 23;
@@ -172,7 +172,7 @@ struct simd_lanes {
     if (in.left() >= kWidth) [[likely]] {
       const std::uint32_t marked = bits(m);
       const auto words = _mm_loadu_si128(reinterpret_cast<const __m128i*>(in.next));
-      in.next += 2 * std::popcount(marked);
+      in.next += 2 * static_cast<std::size_t>(std::popcount(marked));
       return (vector)_mm256_cvtepu16_epi32(_mm_shuffle_epi8(words, kExpand[marked]));
     }
 #endif
@@ -186,7 +186,7 @@ struct simd_lanes {
       const auto words = (__m128i)narrowed<std::uint16_t>(a.v);
       _mm_storeu_si128(reinterpret_cast<__m128i*>(out.next - sizeof words),
                        _mm_shuffle_epi8(words, kCompress[marked]));
-      out.next -= 2 * std::popcount(marked);
+      out.next -= 2 * static_cast<std::size_t>(std::popcount(marked));
       return;
     }
 #endif
@@ -205,8 +205,12 @@ struct simd_lanes {
   friend SKV_INLINE mask operator!=(u32 a, u32 b) { return !(a == b); }
   friend SKV_INLINE mask operator>=(u32 a, u32 b) { return !(a < b); }
   friend SKV_INLINE mask operator<=(u32 a, u32 b) { return !(a > b); }
-  friend SKV_INLINE mask operator>(u32 a, u32 b) { return {(signed_vector)a.v > (signed_vector)b.v}; }
-  friend SKV_INLINE mask operator<(u32 a, u32 b) { return {(signed_vector)a.v < (signed_vector)b.v}; }
+  friend SKV_INLINE mask operator>(u32 a, u32 b) {
+    return {(signed_vector)a.v > (signed_vector)b.v};
+  }
+  friend SKV_INLINE mask operator<(u32 a, u32 b) {
+    return {(signed_vector)a.v < (signed_vector)b.v};
+  }
   friend SKV_INLINE mask operator&(mask a, mask b) { return {a.v & b.v}; }
   friend SKV_INLINE mask operator|(mask a, mask b) { return {a.v | b.v}; }
   friend SKV_INLINE mask operator!(mask a) { return {~a.v}; }
@@ -219,8 +223,7 @@ struct simd_lanes {
     if constexpr (sizeof(Pattern) == 1)
       return (vector)_mm256_cvtepu8_epi32(_mm_loadu_si64(from));
     else if constexpr (sizeof(Pattern) == 2)
-      return (vector)_mm256_cvtepu16_epi32(
-          _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+      return (vector)_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 #endif
     typedef Pattern narrow __attribute__((vector_size(sizeof(Pattern) * kWidth)));
     narrow n;
@@ -239,8 +242,8 @@ struct simd_lanes {
     } else if constexpr (sizeof(Pattern) == 1) {
       const auto half = _mm256_setr_epi64x(0x0c080400, -1, 0x0c080400, -1);
       const auto packed = _mm256_shuffle_epi8((__m256i)a, half);
-      return (narrow)_mm_cvtsi128_si64(_mm_unpacklo_epi32(
-          _mm256_castsi256_si128(packed), _mm256_extracti128_si256(packed, 1)));
+      return (narrow)_mm_cvtsi128_si64(
+          _mm_unpacklo_epi32(_mm256_castsi256_si128(packed), _mm256_extracti128_si256(packed, 1)));
     }
 #endif
     return __builtin_convertvector(a, narrow);

@@ -29,9 +29,7 @@ struct number_format {
   }
   SKV_HOST_DEVICE constexpr std::uint32_t bias() const { return (1u << (exponent_bits - 1)) - 1; }
   /// The largest value of the exponent field.
-  SKV_HOST_DEVICE constexpr std::uint32_t max_exponent() const {
-    return (1u << exponent_bits) - 1;
-  }
+  SKV_HOST_DEVICE constexpr std::uint32_t max_exponent() const { return (1u << exponent_bits) - 1; }
   friend constexpr bool operator==(number_format, number_format) = default;
 };
 

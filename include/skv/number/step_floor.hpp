@@ -13,22 +13,27 @@ struct stepped {
   U32 exponent;  ///< the exponent field of the larger of step and ulp, at least the floor
 };
 
+// Where floors are known to be at least `MinFloor`, cases near the smallest exponents fall away.
+
 /// Puts magnitude `u` (a pattern without its sign) on the grid of the step whose ulp has exponent
 /// field `floor` (1 ... Format.max_exponent()).
 ///
 ///   e4m3, floor 5:  u = 0x2B (exponent 5, mantissa 3)  ->  q = 8 + 3      (on the grid)
 ///                   u = 0x1B (exponent 3, mantissa 3)  ->  q = 11 >> 2    (below: truncated)
 ///                   u = 0x33 (exponent 6, mantissa 3)  ->  q = 11 + 8     (above: ordered)
-template <number_format Format, class Lanes, class U32 = typename Lanes::u32>
+template <number_format Format, class Lanes, std::uint32_t MinFloor = 1,
+          class U32 = typename Lanes::u32>
 SKV_INLINE stepped<U32> to_steps(U32 u, U32 floor) {
   constexpr std::uint32_t M = Format.mantissa_bits;
-  const U32 e = Lanes::max(u >> M, U32(1));
-  const U32 significand = u - ((e - 1) << M);
+  U32 e = u >> M;
+  U32 significand = (u & ((1u << M) - 1)) | (1u << M);
+  if constexpr (MinFloor < M + 2) {  // otherwise all subnormals are far below the step
+    e = Lanes::max(e, U32(1));
+    significand = u - ((e - 1) << M);
+  }
   const U32 k = Lanes::max(floor, e);
   return {(significand >> Lanes::min(k - e, U32(M + 1))) + ((k - floor) << M), k};
 }
-
-// Where floors are known to be at least `MinFloor`, cases near the smallest exponents fall away.
 
 /// The low `width` (below 32) bits.
 template <class U32>

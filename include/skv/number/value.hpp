@@ -15,8 +15,8 @@ inline double to_double(number_format f, std::uint32_t pattern) {
   if (ieee ? exponent == f.max_exponent() : magnitude == f.magnitude_mask()) return std::nan("");
   const std::uint32_t mantissa = magnitude & ((1u << f.mantissa_bits) - 1);
   const double significand = exponent == 0 ? mantissa : mantissa + (1u << f.mantissa_bits);
-  const int scale = static_cast<int>(exponent == 0 ? 1 : exponent) -
-                    static_cast<int>(f.bias() + f.mantissa_bits);
+  const int scale =
+      static_cast<int>(exponent == 0 ? 1 : exponent) - static_cast<int>(f.bias() + f.mantissa_bits);
   const double value = std::ldexp(significand, scale);
   return pattern >> f.magnitude_bits() ? -value : value;
 }

@@ -33,8 +33,8 @@ struct previous_token_mean {
   row_view<const pattern_of<Format>> rows;
 
   template <class Lanes>
-  SKV_INLINE typename Lanes::u32 load(std::uint32_t token, std::uint32_t first,
-                                      std::uint32_t part, std::uint32_t count) const {
+  SKV_INLINE typename Lanes::u32 load(std::uint32_t token, std::uint32_t first, std::uint32_t part,
+                                      std::uint32_t count) const {
     if (token == 0) return typename Lanes::u32(0);
     return Lanes::template load<pattern_of<Format>>(rows.at(token - 1, first), part, count);
   }
@@ -47,8 +47,8 @@ struct given_mean {
   row_view<const pattern_of<Format>> rows;
 
   template <class Lanes>
-  SKV_INLINE typename Lanes::u32 load(std::uint32_t token, std::uint32_t first,
-                                      std::uint32_t part, std::uint32_t count) const {
+  SKV_INLINE typename Lanes::u32 load(std::uint32_t token, std::uint32_t first, std::uint32_t part,
+                                      std::uint32_t count) const {
     return Lanes::template load<pattern_of<Format>>(rows.at(token, first), part, count);
   }
 };

@@ -37,7 +37,7 @@ struct tensor_scales {
 struct profile_content {
   format_id target = format_id::bf16;
   mean_source source = mean_source::none;
-  format_id mean = format_id::bf16;        ///< equal to `target` unless means are given
+  format_id mean = format_id::bf16;  ///< equal to `target` unless means are given
   /// The code of tensors that have no scales of their own; only in a profile without any.
   scale_code default_code = 0;
   std::vector<tensor_scales> scales;       ///< ascending ids

@@ -29,9 +29,9 @@ inline scale_code to_scale_code(double sigma) {
 
 // log2 of the step is (code >> 2) - origin - shift; log2 of an ulp is field - bias - mantissa bits.
 template <number_format Format>
-inline constexpr std::int32_t kFloorOffset =
-    static_cast<std::int32_t>(Format.bias() + Format.mantissa_bits) -
-    static_cast<std::int32_t>(kScaleOrigin + kStepShift);
+inline constexpr std::int32_t kFloorOffset = static_cast<std::int32_t>(Format.bias() +
+                                                                       Format.mantissa_bits) -
+                                             static_cast<std::int32_t>(kScaleOrigin + kStepShift);
 /// The smallest floor_exponent of a format.
 template <number_format Format>
 inline constexpr std::uint32_t kMinFloor = kFloorOffset<Format> < 1 ? 1 : kFloorOffset<Format>;
@@ -41,7 +41,8 @@ template <number_format Format, class Lanes, class U32 = typename Lanes::u32>
 SKV_INLINE U32 floor_exponent(U32 code) {
   constexpr std::int32_t offset = kFloorOffset<Format>;
   U32 octave = code >> 2;
-  if constexpr (offset < 1) octave = Lanes::max(octave, U32(static_cast<std::uint32_t>(1 - offset)));
+  if constexpr (offset < 1)
+    octave = Lanes::max(octave, U32(static_cast<std::uint32_t>(1 - offset)));
   const U32 field = octave + static_cast<std::uint32_t>(offset);
   if constexpr (63 + offset <= static_cast<std::int32_t>(Format.max_exponent()))
     return field;

@@ -14,7 +14,7 @@ namespace skv {
 struct decoded_tile {
   std::uint32_t data_hash = 0;
   std::uint32_t prediction_hash = 0;
-  bool is_image = false;     ///< if not, its size is impossible: nothing is decoded, not even hashed
+  bool is_image = false;  ///< if not, its size is impossible: nothing is decoded, not even hashed
   bool well_formed = false;  ///< states began and ended as they should, no word too many or few
 };
 
@@ -37,7 +37,7 @@ struct tile_decoder {
                        std::byte* row) {
     // Each loop is short, and its parts are independent: their latencies overlap.
     typename Coding::template grid<Lanes> grids[kParts];
-SKV_UNROLL
+    SKV_UNROLL
     for (std::uint32_t part = 0; part < kParts; ++part) {
       const u32 mu = mean.template load<Lanes>(token, first, part, count);
       const u32 code = Lanes::template load<scale_code>(codes + first, part, count);
@@ -49,11 +49,11 @@ SKV_UNROLL
     }
     u32 entries[kParts], popped_states[kParts], numbers[kParts];
     typename Coding::template popped<Lanes> popped[kParts];
-SKV_UNROLL
+    SKV_UNROLL
     for (std::uint32_t part = 0; part < kParts; ++part)
       entries[part] = coder.lookup(states[part], grids[part].context);
     bool any_second = false;
-SKV_UNROLL
+    SKV_UNROLL
     for (std::uint32_t part = 0; part < kParts; ++part) {
       const active_lanes<Lanes, kAll> active(part, count);
       popped_states[part] = states[part];
@@ -61,7 +61,7 @@ SKV_UNROLL
                                                        grids[part], active);
       any_second |= Lanes::any(popped[part].second);
     }
-SKV_UNROLL
+    SKV_UNROLL
     for (std::uint32_t part = 0; part < kParts; ++part) {
       const active_lanes<Lanes, kAll> active(part, count);
       u32 state = popped_states[part];
@@ -70,12 +70,13 @@ SKV_UNROLL
       coder.refill(state, active.among(coder.is_low(state)));
       states[part] = active.or_else(state, states[part]);
     }
-    if (any_second) [[unlikely]]
-SKV_UNROLL
+    if (any_second) [[unlikely]] {
+      SKV_UNROLL
       for (std::uint32_t part = 0; part < kParts; ++part)
         numbers[part] = Coding::template pop_second<Lanes>(coder, states[part], grids[part],
                                                            popped[part], numbers[part]);
-SKV_UNROLL
+    }
+    SKV_UNROLL
     for (std::uint32_t part = 0; part < kParts; ++part) {
       const active_lanes<Lanes, kAll> active(part, count);
       data_hash.append(part, active.or_zero(numbers[part]));
@@ -106,7 +107,7 @@ SKV_INLINE decoded_tile decode_tile(tile_shape shape, const std::byte* image,
   tile_decoder<Lanes, Coding, Mean> tile{
       {word_reader{image + words_at, image + image_bytes, false}, table}, {}, {}, {}};
   bool well_formed = true;
-SKV_UNROLL
+  SKV_UNROLL
   for (std::uint32_t part = 0; part < Lanes::kParts; ++part) {
     tile.states[part] = Lanes::template load<std::uint32_t>(image, part, kLanes);
     well_formed &= !Lanes::any((tile.states[part] >> 16) == u32(0));

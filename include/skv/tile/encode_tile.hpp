@@ -14,12 +14,12 @@ namespace skv {
 template <class Lanes>
 struct encoded_tile {
   typename Lanes::u32 states[Lanes::kParts];
-  word_writer words;              ///< from `next` on: the words, if not `overrun`
+  word_writer words;  ///< from `next` on: the words, if not `overrun`
   std::uint32_t tail_steps = 0;
   std::uint32_t data_hash = 0;
   std::uint32_t prediction_hash = 0;
-  bool all_predicted = false;     ///< every number equals its mean
-  bool all_equal = false;         ///< every number equals the first
+  bool all_predicted = false;  ///< every number equals its mean
+  bool all_equal = false;      ///< every number equals the first
 };
 
 /// What encoding a tile carries from step to step.
@@ -47,7 +47,7 @@ struct tile_encoder {
     // Each loop is short, and its parts are independent: their latencies overlap.
     u32 numbers[kParts];
     typename Coding::template grid<Lanes> grids[kParts];
-SKV_UNROLL
+    SKV_UNROLL
     for (std::uint32_t part = 0; part < kParts; ++part) {
       const u32 number = Lanes::template load<number_type>(row, part, count);
       const u32 mu = mean.template load<Lanes>(token, first, part, count);
@@ -55,8 +55,7 @@ SKV_UNROLL
       data_hash.prepend(part, number, power);
       if constexpr (Mean::kOutside) prediction_hash.prepend(part, mu, power);
       unlike_mean = unlike_mean | (number ^ mu);
-      unlike_first =
-          unlike_first | active_lanes(part, count).or_zero(number ^ first_number);
+      unlike_first = unlike_first | active_lanes(part, count).or_zero(number ^ first_number);
       if constexpr (Coding::kPlane)
         Lanes::template store<std::uint8_t>(plane + first, part, count,
                                             Coding::template plane_byte<Lanes>(number));
@@ -67,56 +66,58 @@ SKV_UNROLL
 
     typename Coding::template plan<Lanes> plans[kParts];
     typename rans_encoder<Lanes>::entry entries[kParts];
-SKV_UNROLL
+    SKV_UNROLL
     for (std::uint32_t part = 0; part < kParts; ++part)
       plans[part] = Coding::template make_plan<Lanes>(grids[part], numbers[part]);
     bool any_second = false;
-SKV_UNROLL
+    SKV_UNROLL
     for (std::uint32_t part = 0; part < kParts; ++part) {
       entries[part] = coder.lookup(grids[part].context, plans[part].token);
-      plans[part].second = active_lanes(part, count)
-                               .among(plans[part].second | entries[part].is_unknown());
+      plans[part].second =
+          active_lanes(part, count).among(plans[part].second | entries[part].is_unknown());
       any_second |= Lanes::any(plans[part].second);
     }
 
     if (any_second) [[unlikely]] {
       second_push<Lanes> seconds[kParts];
-SKV_UNROLL
+      SKV_UNROLL
       for (std::uint32_t part = 0; part < kParts; ++part) {
-        seconds[part] = Coding::template plan_second<Lanes>(
-            plans[part], grids[part], numbers[part], entries[part].is_unknown());
+        seconds[part] = Coding::template plan_second<Lanes>(plans[part], grids[part], numbers[part],
+                                                            entries[part].is_unknown());
         entries[part] = coder.lookup(grids[part].context, plans[part].token);
       }
       if (in_tail) {
         bool is_full = false;
-SKV_UNROLL
+        SKV_UNROLL
         for (std::uint32_t part = 0; part < kParts; ++part)
-          is_full |= Lanes::any(active_lanes(part, count).among(coder.fills(
-              states[part], entries[part], plans[part].width + seconds[part].width)));
+          is_full |= Lanes::any(active_lanes(part, count)
+                                    .among(coder.fills(states[part], entries[part],
+                                                       plans[part].width + seconds[part].width)));
         continue_tail(is_full);
       }
-SKV_UNROLL
+      SKV_UNROLL
       for (std::uint32_t i = 0; i < kParts; ++i) {
         const std::uint32_t part = kParts - 1 - i;
         coder.bits(states[part], seconds[part].bits, seconds[part].width, plans[part].second);
       }
     } else if (in_tail) [[unlikely]] {
       bool is_full = false;
-SKV_UNROLL
+      SKV_UNROLL
       for (std::uint32_t part = 0; part < kParts; ++part)
-        is_full |= Lanes::any(active_lanes(part, count).among(
-            coder.fills(states[part], entries[part], plans[part].width)));
+        is_full |=
+            Lanes::any(active_lanes(part, count)
+                           .among(coder.fills(states[part], entries[part], plans[part].width)));
       continue_tail(is_full);
     }
 
-SKV_UNROLL
+    SKV_UNROLL
     for (std::uint32_t i = 0; i < kParts; ++i) {
       const std::uint32_t part = kParts - 1 - i;
       const active_lanes active(part, count);
-      coder.spill(states[part], active.among(coder.is_high(states[part], entries[part],
-                                                          plans[part].width)));
+      coder.spill(states[part],
+                  active.among(coder.is_high(states[part], entries[part], plans[part].width)));
     }
-SKV_UNROLL
+    SKV_UNROLL
     for (std::uint32_t part = 0; part < kParts; ++part) {
       const active_lanes active(part, count);
       states[part] = active.or_else(
@@ -152,8 +153,7 @@ SKV_INLINE encoded_tile<Lanes> encode_tile(tile_shape shape,
   using number_type = pattern_of<Coding::kTarget>;
 
   tile_encoder<Lanes, Coding, Mean> tile{{words, table}, {}, {}, {}, u32(0), u32(0), u32(0)};
-  tile.first_number =
-      u32(Lanes::sum(Lanes::template load<number_type>(numbers.at(0, 0), 0, 1)));
+  tile.first_number = u32(Lanes::sum(Lanes::template load<number_type>(numbers.at(0, 0), 0, 1)));
   for (u32& s : tile.states) s = u32(kStartState);
 
   if constexpr (Coding::kPlane) plane += shape.elements();

@@ -54,8 +54,8 @@ struct exponent_coding {
 
   template <class Lanes, class U32 = typename Lanes::u32>
   static SKV_INLINE plan<Lanes> make_plan(const grid<Lanes>& g, U32 number) {
-    const U32 token = Lanes::min(field<Lanes>(number) - g.octave + kTokenOffset,
-                                 U32(exponent_tokens::kEscape));
+    const U32 token =
+        Lanes::min(field<Lanes>(number) - g.octave + kTokenOffset, U32(exponent_tokens::kEscape));
     return {token, raw_bits<Lanes>(number) >> (kPlane ? 8 : 0), U32(kExtraBits),
             token == U32(exponent_tokens::kEscape)};
   }
@@ -68,8 +68,7 @@ struct exponent_coding {
     p.token = Lanes::select(p.second, U32(exponent_tokens::kEscape), p.token);
     p.bits = Lanes::zero_unless(!p.second, p.bits);
     p.width = Lanes::zero_unless(!p.second, p.width);
-    return {Lanes::zero_unless(p.second, bits),
-            Lanes::zero_unless(p.second, U32(kEscapeWidth))};
+    return {Lanes::zero_unless(p.second, bits), Lanes::zero_unless(p.second, U32(kEscapeWidth))};
   }
 
   template <class Lanes>
@@ -101,10 +100,10 @@ struct exponent_coding {
                                    const popped<Lanes>& p, U32 number) {
     const U32 bits = coder.bits(state, Lanes::zero_unless(p.second, U32(kEscapeWidth)));
     coder.refill(state, coder.is_low(state) & p.second);
-    return Lanes::select(p.second,
-                         assemble<Lanes>(bits & Target.max_exponent(),
-                                         bits >> Target.exponent_bits, g.plane),
-                         number);
+    return Lanes::select(
+        p.second,
+        assemble<Lanes>(bits & Target.max_exponent(), bits >> Target.exponent_bits, g.plane),
+        number);
   }
 
  private:

@@ -26,17 +26,14 @@ void measure_tile(tile_shape shape, row_view<const pattern_of<Coding::kTarget>> 
       const std::uint32_t count = shape.width - first < kLanes ? shape.width - first : kLanes;
       std::uint32_t rows[kLanes], costs[kLanes];
       for (std::uint32_t part = 0; part < Lanes::kParts; ++part) {
-        const u32 number =
-            Lanes::template load<number_type>(numbers.at(token, first), part, count);
+        const u32 number = Lanes::template load<number_type>(numbers.at(token, first), part, count);
         const u32 mu = mean.template load<Lanes>(token, first, part, count);
         const u32 code = Lanes::template load<scale_code>(codes + first, part, count);
         const auto grid = Coding::template make_grid<Lanes>(code, mu, u32(0));
         auto p = Coding::template make_plan<Lanes>(grid, number);
-        const auto second =
-            Coding::template plan_second<Lanes>(p, grid, number, number != number);
+        const auto second = Coding::template plan_second<Lanes>(p, grid, number, number != number);
         const u32 row = (grid.context << 5) + p.token;
-        const u32 cost =
-            Lanes::lookup(token_costs, row) + (p.width + second.width) * kCostOfBit;
+        const u32 cost = Lanes::lookup(token_costs, row) + (p.width + second.width) * kCostOfBit;
         Lanes::template store<std::uint32_t>(reinterpret_cast<std::byte*>(rows), part, kLanes, row);
         Lanes::template store<std::uint32_t>(reinterpret_cast<std::byte*>(costs), part, kLanes,
                                              cost);

@@ -38,10 +38,10 @@ struct residual_coding {
   template <class Lanes>
   struct grid {
     using u32 = typename Lanes::u32;
-    u32 floor;     ///< exponent field of the step
-    u32 mean;      ///< the prediction in steps
-    u32 sign;      ///< the prediction's sign, where the target has its own
-    u32 flip;      ///< all ones where the prediction lies below its step
+    u32 floor;  ///< exponent field of the step
+    u32 mean;   ///< the prediction in steps
+    u32 sign;   ///< the prediction's sign, where the target has its own
+    u32 flip;   ///< all ones where the prediction lies below its step
     u32 context;
   };
 
@@ -57,7 +57,7 @@ struct residual_coding {
     g.sign = (mean >> (Mean.bits() - Target.bits())) & kSignBit;
     const U32 magnitude = mean & Mean.magnitude_mask();
     if constexpr (kFiner == 0) {
-      const auto [steps, exponent] = to_steps<Target, Lanes>(magnitude, g.floor);
+      const auto [steps, exponent] = to_steps<Target, Lanes, kFloor>(magnitude, g.floor);
       g.mean = steps;
       g.flip = U32(0);
       g.context = scale_context<Target, Lanes>(code, exponent);
@@ -67,16 +67,14 @@ struct residual_coding {
           to_steps<Mean, Lanes>(magnitude, g.floor + (Mean.bias() - Target.bias())).steps;
       // Targets round, but below the floor their bins truncate: there the centre is half a step up.
       const auto truncates = (fine < U32(1u << Mean.mantissa_bits)) & (g.floor > U32(1));
-      const U32 centred =
-          Lanes::select(truncates, Lanes::max(fine, U32(half)) - half, fine);
+      const U32 centred = Lanes::select(truncates, Lanes::max(fine, U32(half)) - half, fine);
       g.mean = Lanes::min((centred + half) >> kFiner, max_steps<Target, Lanes>(g.floor));
       const U32 left = centred - (g.mean << kFiner);
       g.flip = Lanes::signed_shift(left, 31);
       const U32 distance = (left ^ g.flip) - g.flip;
       const U32 position = Lanes::min(distance >> (kFiner - 3), U32(kPositions - 1));
       const U32 octave = Lanes::max(g.mean >> Target.mantissa_bits, U32(1)) - 1;
-      g.context =
-          ((scale_context<Target, Lanes>(code, g.floor + octave) >> 1) << 2) + position;
+      g.context = ((scale_context<Target, Lanes>(code, g.floor + octave) >> 1) << 2) + position;
     }
     return g;
   }
@@ -94,7 +92,7 @@ struct residual_coding {
   static SKV_INLINE plan<Lanes> make_plan(const grid<Lanes>& g, U32 number) {
     plan<Lanes> p;
     const U32 magnitude = number & Target.magnitude_mask();
-    p.steps = to_steps<Target, Lanes>(magnitude, g.floor).steps;
+    p.steps = to_steps<Target, Lanes, kFloor>(magnitude, g.floor).steps;
     const U32 opposite =
         Lanes::signed_shift((number ^ g.sign) << (31 - Target.magnitude_bits()), 31);
     U32 difference = (p.steps ^ opposite) - g.mean;
@@ -108,22 +106,21 @@ struct residual_coding {
     p.token = t.token;
     p.bits = t.raw | (low_bits(magnitude, p.dropped) << t.bits);
     p.width = t.bits + p.dropped;
-    p.second = needs_second<Lanes>(p.steps, p.width) |
-               (p.distance >= U32(residual_tokens::kLimit));
+    p.second = needs_second<Lanes>(p.steps, p.width) | (p.distance >= U32(residual_tokens::kLimit));
     return p;
   }
 
   /// Moves to a push of their own what does not fit with the token, in the lanes of p.second;
   /// those in `unknown` (a token without frequency) and others that need it become escapes.
   template <class Lanes, class U32 = typename Lanes::u32, class Mask = typename Lanes::mask>
-  static SKV_INLINE second_push<Lanes> plan_second(plan<Lanes>& p, const grid<Lanes>& g,
-                                                   U32 number, Mask unknown) {
+  static SKV_INLINE second_push<Lanes> plan_second(plan<Lanes>& p, const grid<Lanes>& g, U32 number,
+                                                   Mask unknown) {
     const auto in_zero_bin = p.steps == U32(0);
-    const auto zero = zero_bin_encode<Target, Lanes, kFloor>(
-        number & Target.magnitude_mask(), g.floor);
+    const auto zero =
+        zero_bin_encode<Target, Lanes, kFloor>(number & Target.magnitude_mask(), g.floor);
     const auto apart = in_zero_bin | (p.width > U32(kBitsWithToken));
-    const auto escapes = (p.distance >= U32(residual_tokens::kLimit)) |
-                         (in_zero_bin & zero.deep) | unknown;
+    const auto escapes =
+        (p.distance >= U32(residual_tokens::kLimit)) | (in_zero_bin & zero.deep) | unknown;
     const U32 token_width = p.width - p.dropped;
     const U32 apart_bits = Lanes::select(in_zero_bin, zero.bits, low_bits(number, p.dropped));
     const U32 apart_width = Lanes::select(in_zero_bin, zero.width, p.dropped);
@@ -154,8 +151,7 @@ struct residual_coding {
     const U32 token_bits = (entry >> kBitsShift) & kBitsMask;
     const U32 base = Lanes::signed_shift(entry, kBaseShift);
     const U32 difference = base ^ coder::bits(state, token_bits);
-    const U32 value = kFiner == 0 ? difference + g.mean
-                                  : ((difference ^ g.flip) - g.flip) + g.mean;
+    const U32 value = kFiner == 0 ? difference + g.mean : ((difference ^ g.flip) - g.flip) + g.mean;
     const U32 opposite = Lanes::signed_shift(value, 31);
     popped<Lanes> p;
     p.steps = value ^ opposite;
@@ -187,9 +183,8 @@ struct residual_coding {
     const U32 width = Lanes::select(p.escape, U32(kEscapeWidth),
                                     Lanes::select(in_zero_bin, zero.width, p.dropped));
     const U32 raw = coder.bits(state, Lanes::zero_unless(p.second, width));
-    const U32 magnitude =
-        Lanes::select(in_zero_bin, zero.magnitude,
-                      from_steps<Target, Lanes>(p.steps, p.dropped, raw, g.floor));
+    const U32 magnitude = Lanes::select(
+        in_zero_bin, zero.magnitude, from_steps<Target, Lanes>(p.steps, p.dropped, raw, g.floor));
     coder.refill(state, coder.is_low(state) & p.second);
     return Lanes::select(p.second, Lanes::select(p.escape, raw, magnitude | p.sign), number);
   }
