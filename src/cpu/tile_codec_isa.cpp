@@ -38,9 +38,9 @@ auto make_mean(row_view<const std::byte> rows) {
   if constexpr (Source == mean_source::none)
     return no_mean{};
   else if constexpr (Source == mean_source::previous_token)
-    return previous_token_mean<Format>{{rows.data, rows.token_stride_bytes}};
+    return previous_token_mean{as<pattern_of<Format>>(rows)};
   else
-    return given_mean<Format>{{rows.data, rows.token_stride_bytes}};
+    return given_mean{as<pattern_of<Format>>(rows)};
 }
 
 template <class Coding, mean_source Source>
@@ -60,8 +60,8 @@ tile_record encode(const encode_arguments& a) {
 
   const row_view<const std::byte> mean_rows = Source == mean_source::given ? a.means : a.numbers;
   const auto e = encode_tile<isa_lanes, Coding>(
-      a.shape, as<number_type>(a.numbers), make_mean<Source, Coding::kMean>(mean_rows), a.codes,
-      a.table, plane_at, word_writer{begin, end, false});
+      a.shape, as<number_type>(a.numbers), make_mean<Source, Coding::kMean>(mean_rows),
+      scale_codes{a.codes}, a.table, plane_at, word_writer{begin, end, false});
 
   tile_record r;
   r.data_hash = e.data_hash;
@@ -148,8 +148,8 @@ status decode(const decode_arguments& a) {
       const row_view<const std::byte> mean_rows = Source == mean_source::given ? a.means : written;
       const decoded_tile d = decode_tile<isa_lanes, Coding>(
           a.shape, a.bytes, a.record.bytes(), a.record.tail_steps(),
-          make_mean<Source, Coding::kMean>(mean_rows), a.codes, a.table,
-          row_view<number_type>{a.numbers.data, a.numbers.token_stride_bytes});
+          row_view<number_type>{a.numbers.data, a.numbers.token_stride_bytes},
+          make_mean<Source, Coding::kMean>(mean_rows), scale_codes{a.codes}, a.table);
       if (!d.is_image) return status::corrupt;
       if (d.prediction_hash != a.record.prediction_hash)
         return Source == mean_source::given ? status::wrong_prediction : status::corrupt;
@@ -165,8 +165,8 @@ template <class Coding, mean_source Source>
 void measure(const measure_arguments& a) {
   const row_view<const std::byte> mean_rows = Source == mean_source::given ? a.means : a.numbers;
   measure_tile<isa_lanes, Coding>(a.shape, as<pattern_of<Coding::kTarget>>(a.numbers),
-                                  make_mean<Source, Coding::kMean>(mean_rows), a.codes, a.counts,
-                                  a.token_costs, a.channel_costs);
+                                  make_mean<Source, Coding::kMean>(mean_rows), scale_codes{a.codes},
+                                  a.counts, a.token_costs, a.channel_costs);
 }
 
 template <class Coding, mean_source Source>

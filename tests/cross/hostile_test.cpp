@@ -193,9 +193,9 @@ TEST(hostile_image, missing_zeros_are_missed) {
   encoded e{{}, std::vector<std::byte>(kStateBytes + 2 * kLanes)};
   std::byte* const image = e.bytes.data();
   const auto made = encode_tile<plain_lanes, coding>(
-      c.shape, {c.numbers.data(), c.row_bytes()},
-      given_mean<bf16>{{c.means.data(), c.mean_row_bytes()}}, c.codes.data(),
-      c.tables.encode.data(), nullptr,
+      c.shape, row_view<const std::uint16_t>{c.numbers.data(), c.row_bytes()},
+      given_mean{row_view<const std::uint16_t>{c.means.data(), c.mean_row_bytes()}},
+      scale_codes{c.codes.data()}, c.tables.encode.data(), nullptr,
       word_writer{image + kStateBytes, image + e.bytes.size(), false});
   ASSERT_TRUE(!made.words.overrun && made.words.next == image + kStateBytes);
   for (std::uint32_t lane = 0; lane < kLanes; ++lane)

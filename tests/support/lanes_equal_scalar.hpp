@@ -75,6 +75,12 @@ struct lanes_equal_scalar {
       same(o, "+", []<class A>(const part_operands<A>& p) { return p.a + p.b; });
       same(o, "-", []<class A>(const part_operands<A>& p) { return p.a - p.b; });
       same(o, "*", []<class A>(const part_operands<A>& p) { return p.a * p.b; });
+      same(o, "shift_out", []<class A>(const part_operands<A>& p) {
+        return A::shift_out(p.x, p.small) + A::shift_out(p.x, p.shift + p.shift);
+      });
+      same(o, "excess", []<class A>(const part_operands<A>& p) {
+        return A::excess(p.x, p.y) + A::excess(p.a | 0x80000000u, p.low);
+      });
       same(o, "&", []<class A>(const part_operands<A>& p) { return p.a & p.b; });
       same(o, "|", []<class A>(const part_operands<A>& p) { return p.a | p.b; });
       same(o, "^", []<class A>(const part_operands<A>& p) { return p.a ^ p.b; });

@@ -23,6 +23,8 @@ struct plain_lanes {
   static u32 signed_shift(u32 a, int count) {
     return static_cast<u32>(static_cast<std::int32_t>(a) >> count);
   }
+  static u32 shift_out(u32 a, u32 n) { return n < 32 ? a >> n : 0; }
+  static u32 excess(u32 a, u32 b) { return (a - b) >> 31 != 0 ? 0 : a - b; }
   static u32 floor_log2(u32 a) { return static_cast<u32>(std::bit_width(a)) - 1; }
   template <std::uint32_t Bits>
   static u32 leading_zeros(u32 a) {

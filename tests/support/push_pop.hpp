@@ -19,7 +19,8 @@ struct pushes : Coding::template plan<plain_lanes> {
 template <class Coding>
 pushes<Coding> whole_plan(std::uint32_t code, std::uint32_t mean, std::uint32_t number,
                           bool unknown = false) {
-  const auto grid = Coding::template make_grid<plain_lanes>(code, mean, 0u);
+  const auto grid = Coding::template make_grid<plain_lanes>(
+      Coding::template to_channel<plain_lanes>(code), mean, 0u);
   pushes<Coding> p{Coding::template make_plan<plain_lanes>(grid, number), grid.context};
   p.second |= unknown;
   if (p.second) {
@@ -32,7 +33,8 @@ pushes<Coding> whole_plan(std::uint32_t code, std::uint32_t mean, std::uint32_t 
 template <class Coding>
 pushes<Coding> whole_plan(const rans_encoder<plain_lanes>& coder, std::uint32_t code,
                           std::uint32_t mean, std::uint32_t number) {
-  const auto grid = Coding::template make_grid<plain_lanes>(code, mean, 0u);
+  const auto grid = Coding::template make_grid<plain_lanes>(
+      Coding::template to_channel<plain_lanes>(code), mean, 0u);
   const auto p = Coding::template make_plan<plain_lanes>(grid, number);
   return whole_plan<Coding>(code, mean, number, coder.lookup(grid.context, p.token).is_unknown());
 }
@@ -59,7 +61,8 @@ template <class Coding>
 std::uint32_t pop(rans_decoder<plain_lanes>& decoder, std::uint32_t& state, std::uint32_t code,
                   std::uint32_t mean, std::uint32_t plane_byte) {
   const active_lanes<plain_lanes, true> active(0, kLanes);
-  const auto grid = Coding::template make_grid<plain_lanes>(code, mean, plane_byte);
+  const auto grid = Coding::template make_grid<plain_lanes>(
+      Coding::template to_channel<plain_lanes>(code), mean, plane_byte);
   const std::uint32_t entry = decoder.lookup(state, grid.context);
   const auto popped = Coding::template pop_token<plain_lanes>(state, entry, grid, active);
   const std::uint32_t number =

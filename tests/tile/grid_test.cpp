@@ -20,7 +20,7 @@ struct slow_grid {
   int mean;      ///< in steps
   int position;  ///< quarters of a half step away from it
   bool flip;
-  int exponent;  ///< field of the larger of step and ulp
+  int above;  ///< octaves by which an ulp exceeds the step
 };
 
 // Steps and fractions of a step from 0: a step is 1 below the floor's first binade and then doubles
@@ -59,7 +59,7 @@ slow_grid make_slow_grid(number_format target, number_format mean, u32 code, u32
   const double left = x - g.mean;
   g.flip = left < 0;
   g.position = static_cast<int>(std::min(std::floor(std::fabs(left) * 8), 3.0));
-  g.exponent = floor + std::max(0, (g.mean >> M) - 1);
+  g.above = std::max(0, (g.mean >> M) - 1);
   return g;
 }
 
@@ -68,9 +68,11 @@ void check() {
   if constexpr (Target != Mean) {
     for (u32 code = 0; code < 256; ++code)
       for (u32 mean = code % 7; mean < 1u << Mean.bits(); mean += 7 * test::kStride) {
-        const auto g = residual_coding<Target, Mean>::template make_grid<plain_lanes>(code, mean);
+        const auto g = residual_coding<Target, Mean>::template make_grid<plain_lanes>(
+            residual_coding<Target, Mean>::template to_channel<plain_lanes>(code), mean);
         const slow_grid s = make_slow_grid(Target, Mean, code, mean & Mean.magnitude_mask());
-        const u32 scale = scale_context<Target, plain_lanes>(code, static_cast<u32>(s.exponent));
+        const u32 scale = scale_context<plain_lanes>(top_context<Target, plain_lanes>(code),
+                                                     static_cast<u32>(s.above));
         ASSERT_EQ(g.mean, static_cast<u32>(s.mean)) << "code " << code << ", mean " << mean;
         ASSERT_EQ(g.flip != 0, s.flip) << "code " << code << ", mean " << mean;
         ASSERT_EQ(g.context, scale / 2 * 4 + static_cast<u32>(s.position))

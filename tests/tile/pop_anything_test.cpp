@@ -35,7 +35,8 @@ void pop_anything() {
     // Inactive lanes have no second pop.
     state = before;
     const active_lanes<plain_lanes, false> inactive(1, 1);
-    const auto grid = Coding::template make_grid<plain_lanes>(code, mean, random.below(256));
+    const auto grid = Coding::template make_grid<plain_lanes>(
+        Coding::template to_channel<plain_lanes>(code), mean, random.below(256));
     const u32 entry = decoder.lookup(state, grid.context);
     ASSERT_FALSE((Coding::template pop_token<plain_lanes>(state, entry, grid, inactive).second));
   }

@@ -80,7 +80,8 @@ void check_grids() {
   using coding = residual_coding<Target, Mean>;
   for (u32 code = 0; code < 256; ++code)
     for (u32 mean = 0; mean < 1u << Mean.bits(); ++mean) {
-      const auto g = coding::template make_grid<plain_lanes>(code, mean);
+      const auto g = coding::template make_grid<plain_lanes>(
+          coding::template to_channel<plain_lanes>(code), mean);
       ASSERT_TRUE(g.floor >= 1 && g.floor <= Target.max_exponent()) << code;
       ASSERT_LT(g.context, coding::kContexts) << "code " << code << ", mean " << mean;
       ASSERT_LE(g.mean, (max_steps<Target, plain_lanes>(g.floor))) << code << ", mean " << mean;
@@ -109,7 +110,9 @@ TEST(residual, a_finer_mean_is_put_on_the_grid_of_the_numbers) {
       const u32 code = 40;  // floor 1: nothing is below the step
       ASSERT_EQ((floor_exponent<e4m3, plain_lanes>(code)), 1u);
       const u32 number = sign << 7 | u, mean = sign << 15 | to_bf16(u);
-      const auto at = [&](u32 m) { return coding::make_grid<plain_lanes>(code, m); };
+      const auto at = [&](u32 m) {
+        return coding::make_grid<plain_lanes>(coding::to_channel<plain_lanes>(code), m);
+      };
       ASSERT_EQ(at(mean).mean, u);
       ASSERT_EQ(at(mean).flip, 0u);
       ASSERT_EQ(test::whole_plan<coding>(code, mean, number).token, 0u);

@@ -27,7 +27,8 @@ void check_floors() {
 template <number_format F>
 void check_contexts() {
   for (std::uint32_t code = 0; code < 256; ++code)
-    for (std::uint32_t exponent = 0; exponent <= F.max_exponent(); ++exponent) {
+    for (std::uint32_t exponent = floor_exponent<F, plain_lanes>(code);
+         exponent <= F.max_exponent(); ++exponent) {
       const int log2_ulp = static_cast<int>(exponent) - static_cast<int>(F.bias()) -
                            static_cast<int>(F.mantissa_bits);
       const int levels = static_cast<int>(kScaleLevels);
@@ -35,7 +36,8 @@ void check_contexts() {
           static_cast<int>(code) - levels * (log2_ulp + static_cast<int>(kScaleOrigin));
       const int expected = std::clamp(above + static_cast<int>(kContextsBelow), 0,
                                       static_cast<int>(kScaleContexts) - 1);
-      ASSERT_EQ((scale_context<F, plain_lanes>(code, exponent)),
+      ASSERT_EQ((scale_context<plain_lanes>(top_context<F, plain_lanes>(code),
+                                            exponent - floor_exponent<F, plain_lanes>(code))),
                 static_cast<std::uint32_t>(expected))
           << "code " << code << ", exponent " << exponent;
     }

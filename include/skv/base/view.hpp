@@ -30,6 +30,18 @@ struct row_view {
   SKV_HOST_DEVICE byte* at(std::uint32_t token, std::uint32_t first) const {
     return data + token * token_stride_bytes + first * sizeof(element);
   }
+
+  /// A part of the step from number `first` of a row on, of which `count` numbers are in the row.
+  template <class Lanes>
+  SKV_INLINE typename Lanes::u32 load(std::uint32_t token, std::uint32_t first, std::uint32_t part,
+                                      std::uint32_t count) const {
+    return Lanes::template load<element>(at(token, first), part, count);
+  }
+  template <class Lanes>
+  SKV_INLINE void store(std::uint32_t token, std::uint32_t first, std::uint32_t part,
+                        std::uint32_t count, typename Lanes::u32 numbers) const {
+    Lanes::template store<element>(at(token, first), part, count, numbers);
+  }
 };
 
 }  // namespace skv

@@ -40,8 +40,7 @@ struct rans_decoder {
   static SKV_INLINE void token(u32& state, u32 entry) {
     using namespace decode_entry;
     const u32 quotient = state >> kProbabilityBits;
-    state =
-        (entry & kFrequencyMask) * quotient + (quotient + ((entry >> kOffsetShift) & kOffsetMask));
+    state = (entry & kFrequencyMask) * quotient + ((entry >> kOffsetShift) & kOffsetMask);
   }
 
   /// Pops `width` raw bits (below 32).

@@ -17,10 +17,10 @@ inline constexpr std::uint32_t kSlots = 1u << kProbabilityBits;
 inline constexpr std::uint32_t kBitsWithToken = 16 - kProbabilityBits;
 
 /// A slot of the decoding table, everything about its token in one word:
-/// frequency - 1 (9 bits), slot - start (9), raw bits (6), base value (8, signed).
+/// frequency (10 bits), slot - start (9), raw bits (5), base value (8, signed).
 namespace decode_entry {
-inline constexpr std::uint32_t kOffsetShift = 9, kBitsShift = 18, kBaseShift = 24;
-inline constexpr std::uint32_t kFrequencyMask = 0x1ff, kOffsetMask = 0x1ff, kBitsMask = 0x3f;
+inline constexpr std::uint32_t kOffsetShift = 10, kBitsShift = 19, kBaseShift = 24;
+inline constexpr std::uint32_t kFrequencyMask = 0x3ff, kOffsetMask = 0x1ff, kBitsMask = 0x1f;
 inline constexpr std::uint32_t kEscapeBase = 127;  ///< the base of no other token
 }  // namespace decode_entry
 
@@ -66,7 +66,7 @@ constexpr void fill_decode_table(std::span<const std::uint16_t> frequencies,
     const token_value v = escape ? token_value{kEscapeBase, 0} : Tokens::value(token);
     const std::uint32_t bits = escape ? 0 : v.bits + extra_bits;
     for (std::uint32_t i = 0; i < frequencies[token]; ++i)
-      entries[slot++] = (frequencies[token] - 1u) | i << kOffsetShift | bits << kBitsShift |
+      entries[slot++] = frequencies[token] | i << kOffsetShift | bits << kBitsShift |
                         static_cast<std::uint32_t>(v.base) << kBaseShift;
   }
 }

@@ -50,6 +50,10 @@ struct avx512_lanes {
   static SKV_INLINE u32 signed_shift(u32 a, int count) {
     return (vector)((signed_vector)a.v >> count);
   }
+  static SKV_INLINE u32 shift_out(u32 a, u32 n) { return _mm512_srlv_epi32(a, n); }
+  static SKV_INLINE u32 excess(u32 a, u32 b) {
+    return _mm512_max_epi32(u32(a.v - b.v), _mm512_setzero_si512());
+  }
   static SKV_INLINE u32 floor_log2(u32 a) { return u32(31) - u32(_mm512_lzcnt_epi32(a)); }
   template <std::uint32_t Bits>
   static SKV_INLINE u32 leading_zeros(u32 a) {

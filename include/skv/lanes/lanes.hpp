@@ -39,7 +39,8 @@ struct word_writer {
 ///    (shift counts below 32), comparisons == !=, and >= <= > < of values below 2^31, and conversion
 ///    from one integer for all lanes; `L::mask`, one truth value per lane, with ! & |;
 /// 3. arithmetic: `min`, `max`, `select(mask, a, b)`, `zero_unless(mask, a)`, `signed_shift(a, n)`
-///    (to the right, by one count for all lanes), `floor_log2` (of 1 ... 2^24 - 1; for 0 something
+///    (to the right, by one count for all lanes), `shift_out(a, n)` (a >> n, for a below 2^31 and any
+///    n), `excess(a, b)` (a - b if that is positive as a signed integer, else 0), `floor_log2` (of 1 ... 2^24 - 1; for 0 something
 ///    from 2^31 on), `leading_zeros<Bits>` (in the low `Bits` bits, at most 24: `Bits` for 0, and 0
 ///    for what has more bits; of values below 2^24), `multiply_high` (upper half of the product), `index(part)` (the numbers of the
 ///    lanes, 0 ... 31), `any(mask)` and `sum` (wrapping) over a part;
@@ -56,7 +57,7 @@ template <class L>
 concept lanes = requires(typename L::u32 a, typename L::mask m, const std::uint32_t* table,
                          std::byte* row, word_reader& reader, word_writer& writer) {
   requires L::kParts* L::kWidth == kLanes;
-  { L::zero_unless(m, a) } -> std::same_as<decltype(a)>;
+  { L::zero_unless(m, L::shift_out(a, L::excess(a, a))) } -> std::same_as<decltype(a)>;
   { L::template leading_zeros<8>(a) } -> std::same_as<decltype(a)>;
   { L::select(m, L::multiply_high(a, L::floor_log2(a)), L::index(0)) } -> std::same_as<decltype(a)>;
   { L::template load<std::uint16_t>(row, 0u, 0u) } -> std::same_as<decltype(a)>;

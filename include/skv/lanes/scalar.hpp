@@ -50,6 +50,15 @@ struct scalar_lanes {
       return static_cast<std::uint32_t>(static_cast<std::int32_t>(a.lane[i]) >> count);
     });
   }
+  static u32 shift_out(u32 a, u32 n) {
+    return each([&](std::uint32_t i) { return n.lane[i] < 32 ? a.lane[i] >> n.lane[i] : 0; });
+  }
+  static u32 excess(u32 a, u32 b) {
+    return each([&](std::uint32_t i) {
+      const std::uint32_t difference = a.lane[i] - b.lane[i];
+      return difference >> 31 != 0 ? 0 : difference;
+    });
+  }
   static u32 zero_unless(mask m, u32 a) { return select(m, a, u32(0)); }
   static u32 floor_log2(u32 a) {
     return each([&](std::uint32_t i) {

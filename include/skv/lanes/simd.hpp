@@ -65,6 +65,21 @@ struct simd_lanes {
   static SKV_INLINE u32 signed_shift(u32 a, int count) {
     return (vector)((signed_vector)a.v >> count);
   }
+  static SKV_INLINE u32 shift_out(u32 a, u32 n) {
+#if defined(__AVX2__)
+    return (vector)_mm256_srlv_epi32((__m256i)a.v, (__m256i)n.v);
+#else
+    return a >> min(n, u32(31));
+#endif
+  }
+  static SKV_INLINE u32 excess(u32 a, u32 b) {
+#if defined(__AVX2__)
+    return (vector)_mm256_max_epi32((__m256i)(a.v - b.v), _mm256_setzero_si256());
+#else
+    const vector difference = a.v - b.v;
+    return difference & ~(vector)((signed_vector)difference >> 31);
+#endif
+  }
   static SKV_INLINE u32 zero_unless(mask m, u32 a) { return a.v & (vector)m.v; }
   // The exponent of the value as a float, which is exact below 2^24.
   static SKV_INLINE u32 floor_log2(u32 a) {

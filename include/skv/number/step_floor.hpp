@@ -9,8 +9,8 @@ namespace skv {
 /// A magnitude on the grid of a step.
 template <class U32>
 struct stepped {
-  U32 steps;     ///< q: monotone in the magnitude, 0 below one step
-  U32 exponent;  ///< the exponent field of the larger of step and ulp, at least the floor
+  U32 steps;  ///< q: monotone in the magnitude, 0 below one step
+  U32 above;  ///< by how many octaves the magnitude's ulp exceeds the step
 };
 
 // Where floors are known to be at least `MinFloor`, cases near the smallest exponents fall away.
@@ -31,8 +31,8 @@ SKV_INLINE stepped<U32> to_steps(U32 u, U32 floor) {
     e = Lanes::max(e, U32(1));
     significand = u - ((e - 1) << M);
   }
-  const U32 k = Lanes::max(floor, e);
-  return {(significand >> Lanes::min(k - e, U32(M + 1))) + ((k - floor) << M), k};
+  const U32 above = Lanes::excess(e, floor);
+  return {Lanes::shift_out(significand, Lanes::excess(floor, e)) + (above << M), above};
 }
 
 /// The low `width` (below 32) bits.

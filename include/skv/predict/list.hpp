@@ -1,6 +1,7 @@
 // The one registry of codings: which formats and sources of means there are, as types and as ids.
 #pragma once
 
+#include <skv/number/format.hpp>
 #include <skv/predict/mean.hpp>
 
 namespace skv {

@@ -1,10 +1,10 @@
 // Where a tile's means come from while it is coded: the three sources that need no buffer of
-// their own. A predictor (predict/predictor.hpp) names one of them.
+// their own. A predictor (predict/predictor.hpp) names one of them. `Rows` is a row_view, or has its
+// `load`.
 #pragma once
 
 #include <skv/base/view.hpp>
 #include <skv/lanes/lanes.hpp>
-#include <skv/number/format.hpp>
 
 namespace skv {
 
@@ -27,29 +27,29 @@ struct no_mean {
 
 /// The exact numbers of the token before: read from the rows that are coded, which a decoder has
 /// just written. A lane only ever reads what it wrote itself.
-template <number_format Format>
+template <class Rows>
 struct previous_token_mean {
   static constexpr bool kOutside = false;
-  row_view<const pattern_of<Format>> rows;
+  Rows rows;
 
   template <class Lanes>
   SKV_INLINE typename Lanes::u32 load(std::uint32_t token, std::uint32_t first, std::uint32_t part,
                                       std::uint32_t count) const {
     if (token == 0) return typename Lanes::u32(0);
-    return Lanes::template load<pattern_of<Format>>(rows.at(token - 1, first), part, count);
+    return rows.template load<Lanes>(token - 1, first, part, count);
   }
 };
 
 /// Means that a caller gives.
-template <number_format Format>
+template <class Rows>
 struct given_mean {
   static constexpr bool kOutside = true;
-  row_view<const pattern_of<Format>> rows;
+  Rows rows;
 
   template <class Lanes>
   SKV_INLINE typename Lanes::u32 load(std::uint32_t token, std::uint32_t first, std::uint32_t part,
                                       std::uint32_t count) const {
-    return Lanes::template load<pattern_of<Format>>(rows.at(token, first), part, count);
+    return rows.template load<Lanes>(token, first, part, count);
   }
 };
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <skv/number/format.hpp>
 
@@ -50,16 +51,46 @@ SKV_INLINE U32 floor_exponent(U32 code) {
     return Lanes::min(field, U32(Format.max_exponent()));
 }
 
-/// The context, 0 ... kScaleContexts - 1; `exponent` is the field of max(step, ulp of prediction).
+/// The context of predictions whose ulp is not above the step (wraps if it is below 0).
 template <number_format Format, class Lanes, class U32 = typename Lanes::u32>
-SKV_INLINE U32 scale_context(U32 code, U32 exponent) {
-  // code - 4 * (exponent + origin - bias - mantissa) + kContextsBelow, clamped
-  constexpr std::uint32_t offset =
-      kScaleLevels * (kScaleOrigin - Format.bias() - Format.mantissa_bits) - kContextsBelow;
-  constexpr bool negative = offset >> 31;
-  const U32 a = negative ? code - offset : code;
-  const U32 b = negative ? exponent << 2 : (exponent << 2) + offset;
-  return Lanes::min(Lanes::max(a, b) - b, U32(kScaleContexts - 1));
+SKV_INLINE U32 top_context(U32 code) {
+  constexpr std::uint32_t top = kScaleContexts - 1;
+  constexpr std::int32_t offset = kFloorOffset<Format>;
+  if constexpr (offset >= 1 && 63 + offset <= static_cast<std::int32_t>(Format.max_exponent())) {
+    return (code & (kScaleLevels - 1)) + (kScaleContexts - kScaleLevels);
+  } else {
+    // code - 4 * (floor + origin - bias - mantissa bits) + kContextsBelow, at most `top`
+    const U32 floor = floor_exponent<Format, Lanes>(code);
+    const U32 context =
+        code - (floor << 2) +
+        (kContextsBelow - kScaleLevels * (kScaleOrigin - Format.bias() - Format.mantissa_bits));
+    return U32(top) - Lanes::excess(U32(top), context);
+  }
 }
+
+/// The context of predictions whose ulp is `above` octaves above the step.
+template <class Lanes, class U32 = typename Lanes::u32>
+SKV_INLINE U32 scale_context(U32 top, U32 above) {
+  return Lanes::excess(top, above << 2);
+}
+
+/// What a scale code says, in the terms of a coding (tile/residual.hpp, tile/exponent.hpp).
+template <class U32>
+struct channel {
+  U32 floor;    ///< exponent field of the step
+  U32 context;  ///< where its contexts end
+};
+
+/// The scales of a row: a code for each of its numbers.
+struct scale_codes {
+  const std::byte* codes;
+
+  template <class Lanes, class Coding>
+  SKV_INLINE channel<typename Lanes::u32> load(std::uint32_t first, std::uint32_t part,
+                                               std::uint32_t count) const {
+    return Coding::template to_channel<Lanes>(
+        Lanes::template load<scale_code>(codes + first, part, count));
+  }
+};
 
 }  // namespace skv

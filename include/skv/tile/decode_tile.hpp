@@ -22,7 +22,6 @@ struct decoded_tile {
 template <class Lanes, class Coding, class Mean>
 struct tile_decoder {
   using u32 = typename Lanes::u32;
-  using number_type = pattern_of<Coding::kTarget>;
   static constexpr std::uint32_t kParts = Lanes::kParts;
 
   rans_decoder<Lanes> coder;
@@ -31,21 +30,21 @@ struct tile_decoder {
 
   /// Decodes the `count` numbers of `token` from number `first` of its row on; `kAll`: kLanes.
   /// `plane`: the row's raw bytes.
-  template <bool kAll>
+  template <bool kAll, class Rows, class Scales>
   SKV_INLINE void step(std::uint32_t token, std::uint32_t first, std::uint32_t count,
-                       const Mean& mean, const std::byte* codes, const std::byte* plane,
-                       std::byte* row) {
+                       const Rows& rows, const Mean& mean, const Scales& scales,
+                       const std::byte* plane) {
     // Each loop is short, and its parts are independent: their latencies overlap.
     typename Coding::template grid<Lanes> grids[kParts];
     SKV_UNROLL
     for (std::uint32_t part = 0; part < kParts; ++part) {
       const u32 mu = mean.template load<Lanes>(token, first, part, count);
-      const u32 code = Lanes::template load<scale_code>(codes + first, part, count);
+      const auto scale = scales.template load<Lanes, Coding>(first, part, count);
       u32 plane_byte(0);
       if constexpr (Coding::kPlane)
         plane_byte = Lanes::template load<std::uint8_t>(plane + first, part, count);
       if constexpr (Mean::kOutside) prediction_hash.append(part, mu);
-      grids[part] = Coding::template make_grid<Lanes>(code, mu, plane_byte);
+      grids[part] = Coding::template make_grid<Lanes>(scale, mu, plane_byte);
     }
     u32 entries[kParts], popped_states[kParts], numbers[kParts];
     typename Coding::template popped<Lanes> popped[kParts];
@@ -80,21 +79,20 @@ struct tile_decoder {
     for (std::uint32_t part = 0; part < kParts; ++part) {
       const active_lanes<Lanes, kAll> active(part, count);
       data_hash.append(part, active.or_zero(numbers[part]));
-      Lanes::template store<number_type>(row, part, count, numbers[part]);
+      rows.template store<Lanes>(token, first, part, count, numbers[part]);
     }
   }
 };
 
 /// Decodes a block image of `image_bytes` bytes. The caller compares the hashes with the record.
-/// Any bytes whatever are safe to decode: nothing but `numbers` is written, and nothing is read
+/// Any bytes whatever are safe to decode: nothing but `rows` is written, and nothing is read
 /// beyond the image.
-/// `codes`: one scale_code per number of a row. `table`: the decoding tables of all contexts.
-template <class Lanes, class Coding, class Mean>
+/// `rows`, `scales`: as for encode_tile, with `store`. `table`: the decoding tables of all contexts.
+template <class Lanes, class Coding, class Rows, class Mean, class Scales>
 SKV_INLINE decoded_tile decode_tile(tile_shape shape, const std::byte* image,
                                     std::size_t image_bytes, std::uint32_t tail_steps,
-                                    const Mean& mean, const std::byte* codes,
-                                    const std::uint32_t* table,
-                                    row_view<pattern_of<Coding::kTarget>> numbers) {
+                                    const Rows& rows, const Mean& mean, const Scales& scales,
+                                    const std::uint32_t* table) {
   using u32 = typename Lanes::u32;
 
   const std::size_t words_at = kStateBytes + plane_bytes(Coding::kPlane, shape);
@@ -121,11 +119,10 @@ SKV_INLINE decoded_tile decode_tile(tile_shape shape, const std::byte* image,
         for (u32& s : tile.states) s = s - kStateFloor;
       }
       const std::uint32_t count = shape.width - first;
-      std::byte* const row = numbers.at(token, first);
       if (kHasFullSteps<Lanes> && count >= kLanes) [[likely]]
-        tile.template step<kHasFullSteps<Lanes>>(token, first, kLanes, mean, codes, plane, row);
+        tile.template step<kHasFullSteps<Lanes>>(token, first, kLanes, rows, mean, scales, plane);
       else
-        tile.template step<false>(token, first, count, mean, codes, plane, row);
+        tile.template step<false>(token, first, count, rows, mean, scales, plane);
     }
   }
 

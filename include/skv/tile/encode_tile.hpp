@@ -26,7 +26,6 @@ struct encoded_tile {
 template <class Lanes, class Coding, class Mean>
 struct tile_encoder {
   using u32 = typename Lanes::u32;
-  using number_type = pattern_of<Coding::kTarget>;
   static constexpr std::uint32_t kParts = Lanes::kParts;
 
   rans_encoder<Lanes> coder;
@@ -39,19 +38,18 @@ struct tile_encoder {
 
   /// Encodes the `count` numbers of `token` from number `first` of its row on; `kAll`: kLanes.
   /// `plane`: room for the row's raw bytes.
-  template <bool kAll>
+  template <bool kAll, class Rows, class Scales>
   SKV_INLINE void step(std::uint32_t token, std::uint32_t first, std::uint32_t count,
-                       const Mean& mean, const std::byte* codes, std::byte* plane,
-                       const std::byte* row) {
+                       const Rows& rows, const Mean& mean, const Scales& scales, std::byte* plane) {
     using active_lanes = skv::active_lanes<Lanes, kAll>;
     // Each loop is short, and its parts are independent: their latencies overlap.
     u32 numbers[kParts];
     typename Coding::template grid<Lanes> grids[kParts];
     SKV_UNROLL
     for (std::uint32_t part = 0; part < kParts; ++part) {
-      const u32 number = Lanes::template load<number_type>(row, part, count);
+      const u32 number = rows.template load<Lanes>(token, first, part, count);
       const u32 mu = mean.template load<Lanes>(token, first, part, count);
-      const u32 code = Lanes::template load<scale_code>(codes + first, part, count);
+      const auto scale = scales.template load<Lanes, Coding>(first, part, count);
       data_hash.prepend(part, number, power);
       if constexpr (Mean::kOutside) prediction_hash.prepend(part, mu, power);
       unlike_mean = unlike_mean | (number ^ mu);
@@ -60,7 +58,7 @@ struct tile_encoder {
         Lanes::template store<std::uint8_t>(plane + first, part, count,
                                             Coding::template plane_byte<Lanes>(number));
       numbers[part] = number;
-      grids[part] = Coding::template make_grid<Lanes>(code, mu, u32(0));
+      grids[part] = Coding::template make_grid<Lanes>(scale, mu, u32(0));
     }
     power *= kHashBase;
 
@@ -140,20 +138,18 @@ struct tile_encoder {
 };
 
 /// Encodes a tile of at least one number.
-/// `codes`: one scale_code per number of a row. `table`: the encoding tables of all contexts.
+/// `rows`: the numbers, a row_view or what has its `load`. `scales`: scale_codes, or what has its
+/// `load`. `table`: the encoding tables of all contexts.
 /// `plane`: room for the raw bytes of every number, or null if the coding has no plane.
 /// `words`: the room for words. Nothing outside the two is written, whatever the numbers.
-template <class Lanes, class Coding, class Mean>
-SKV_INLINE encoded_tile<Lanes> encode_tile(tile_shape shape,
-                                           row_view<const pattern_of<Coding::kTarget>> numbers,
-                                           const Mean& mean, const std::byte* codes,
-                                           const std::uint32_t* table, std::byte* plane,
-                                           word_writer words) {
+template <class Lanes, class Coding, class Rows, class Mean, class Scales>
+SKV_INLINE encoded_tile<Lanes> encode_tile(tile_shape shape, const Rows& rows, const Mean& mean,
+                                           const Scales& scales, const std::uint32_t* table,
+                                           std::byte* plane, word_writer words) {
   using u32 = typename Lanes::u32;
-  using number_type = pattern_of<Coding::kTarget>;
 
   tile_encoder<Lanes, Coding, Mean> tile{{words, table}, {}, {}, {}, u32(0), u32(0), u32(0)};
-  tile.first_number = u32(Lanes::sum(Lanes::template load<number_type>(numbers.at(0, 0), 0, 1)));
+  tile.first_number = u32(Lanes::sum(rows.template load<Lanes>(0, 0, 0, 1)));
   for (u32& s : tile.states) s = u32(kStartState);
 
   if constexpr (Coding::kPlane) plane += shape.elements();
@@ -162,11 +158,10 @@ SKV_INLINE encoded_tile<Lanes> encode_tile(tile_shape shape,
     for (std::uint32_t step = steps_per_token(shape.width); step-- > 0;) {
       const std::uint32_t first = step * kLanes;
       const std::uint32_t count = shape.width - first;
-      const std::byte* const row = numbers.at(token, first);
       if (kHasFullSteps<Lanes> && count >= kLanes) [[likely]]
-        tile.template step<kHasFullSteps<Lanes>>(token, first, kLanes, mean, codes, plane, row);
+        tile.template step<kHasFullSteps<Lanes>>(token, first, kLanes, rows, mean, scales, plane);
       else
-        tile.template step<false>(token, first, count, mean, codes, plane, row);
+        tile.template step<false>(token, first, count, rows, mean, scales, plane);
     }
   }
   if (tile.in_tail) tile.end_tail();

@@ -41,9 +41,14 @@ struct exponent_coding {
   struct grid {
     typename Lanes::u32 context, octave, plane;
   };
+  /// The scale's octave stands for its floor.
   template <class Lanes, class U32 = typename Lanes::u32>
-  static SKV_INLINE grid<Lanes> make_grid(U32 code, U32 /*mean*/, U32 plane) {
-    return {code & (kScaleLevels - 1), code >> 2, plane};
+  static SKV_INLINE channel<U32> to_channel(U32 code) {
+    return {code >> 2, code & (kScaleLevels - 1)};
+  }
+  template <class Lanes, class U32 = typename Lanes::u32>
+  static SKV_INLINE grid<Lanes> make_grid(const channel<U32>& scale, U32 /*mean*/, U32 plane) {
+    return {scale.context, scale.floor, plane};
   }
 
   template <class Lanes>

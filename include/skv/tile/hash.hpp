@@ -49,15 +49,15 @@ struct tile_hash {
   }
 };
 
-/// The hash of numbers that are not coded: rows of patterns of type `Pattern`.
-template <class Lanes, class Pattern>
-std::uint32_t hash_tile(tile_shape shape, row_view<const Pattern> numbers) {
+/// The hash of numbers that are not coded.
+template <class Lanes, class Rows>
+SKV_INLINE std::uint32_t hash_tile(tile_shape shape, const Rows& rows) {
   tile_hash<Lanes> hash;
   for (std::uint32_t token = 0; token < shape.tokens; ++token)
     for (std::uint32_t first = 0; first < shape.width; first += kLanes) {
       const std::uint32_t count = shape.width - first < kLanes ? shape.width - first : kLanes;
       for (std::uint32_t part = 0; part < Lanes::kParts; ++part)
-        hash.append(part, Lanes::template load<Pattern>(numbers.at(token, first), part, count));
+        hash.append(part, rows.template load<Lanes>(token, first, part, count));
     }
   return hash.finish(shape);
 }

@@ -15,31 +15,31 @@ inline constexpr std::uint32_t kCostOfBit = 256;
 /// Adds the tokens of a tile to `counts` [contexts][kMaxTokens] and, if `channel_costs` is not
 /// null, what each number of a row costs to `channel_costs` [shape.width], given the cost of each
 /// token in `token_costs` [contexts][kMaxTokens].
-template <class Lanes, class Coding, class Mean>
-void measure_tile(tile_shape shape, row_view<const pattern_of<Coding::kTarget>> numbers,
-                  const Mean& mean, const std::byte* codes, std::uint64_t* counts,
-                  const std::uint32_t* token_costs, std::uint64_t* channel_costs) {
+template <class Lanes, class Coding, class Rows, class Mean>
+void measure_tile(tile_shape shape, const Rows& rows, const Mean& mean, const scale_codes& scales,
+                  std::uint64_t* counts, const std::uint32_t* token_costs,
+                  std::uint64_t* channel_costs) {
   using u32 = typename Lanes::u32;
-  using number_type = pattern_of<Coding::kTarget>;
   for (std::uint32_t token = 0; token < shape.tokens; ++token) {
     for (std::uint32_t first = 0; first < shape.width; first += kLanes) {
       const std::uint32_t count = shape.width - first < kLanes ? shape.width - first : kLanes;
-      std::uint32_t rows[kLanes], costs[kLanes];
+      std::uint32_t entries[kLanes], costs[kLanes];
       for (std::uint32_t part = 0; part < Lanes::kParts; ++part) {
-        const u32 number = Lanes::template load<number_type>(numbers.at(token, first), part, count);
+        const u32 number = rows.template load<Lanes>(token, first, part, count);
         const u32 mu = mean.template load<Lanes>(token, first, part, count);
-        const u32 code = Lanes::template load<scale_code>(codes + first, part, count);
-        const auto grid = Coding::template make_grid<Lanes>(code, mu, u32(0));
+        const auto scale = scales.template load<Lanes, Coding>(first, part, count);
+        const auto grid = Coding::template make_grid<Lanes>(scale, mu, u32(0));
         auto p = Coding::template make_plan<Lanes>(grid, number);
         const auto second = Coding::template plan_second<Lanes>(p, grid, number, number != number);
-        const u32 row = (grid.context << 5) + p.token;
-        const u32 cost = Lanes::lookup(token_costs, row) + (p.width + second.width) * kCostOfBit;
-        Lanes::template store<std::uint32_t>(reinterpret_cast<std::byte*>(rows), part, kLanes, row);
+        const u32 entry = (grid.context << 5) + p.token;
+        const u32 cost = Lanes::lookup(token_costs, entry) + (p.width + second.width) * kCostOfBit;
+        Lanes::template store<std::uint32_t>(reinterpret_cast<std::byte*>(entries), part, kLanes,
+                                             entry);
         Lanes::template store<std::uint32_t>(reinterpret_cast<std::byte*>(costs), part, kLanes,
                                              cost);
       }
       for (std::uint32_t i = 0; i < count; ++i) {
-        ++counts[rows[i]];
+        ++counts[entries[i]];
         if (channel_costs != nullptr) channel_costs[first + i] += costs[i];
       }
     }

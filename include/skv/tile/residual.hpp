@@ -49,18 +49,24 @@ struct residual_coding {
   static constexpr bool kDropsAll = kFloor > Target.mantissa_bits + 1;  ///< even in the zero bin
   static constexpr std::uint32_t kSignBit = 1u << Target.magnitude_bits();
 
-  /// The grid that scale code and mean (a pattern) span.
   template <class Lanes, class U32 = typename Lanes::u32>
-  static SKV_INLINE grid<Lanes> make_grid(U32 code, U32 mean, U32 /*plane*/ = U32(0)) {
+  static SKV_INLINE channel<U32> to_channel(U32 code) {
+    return {floor_exponent<Target, Lanes>(code), top_context<Target, Lanes>(code)};
+  }
+
+  /// The grid that scale and mean (a pattern) span.
+  template <class Lanes, class U32 = typename Lanes::u32>
+  static SKV_INLINE grid<Lanes> make_grid(const channel<U32>& scale, U32 mean,
+                                          U32 /*plane*/ = U32(0)) {
     grid<Lanes> g;
-    g.floor = floor_exponent<Target, Lanes>(code);
+    g.floor = scale.floor;
     g.sign = (mean >> (Mean.bits() - Target.bits())) & kSignBit;
     const U32 magnitude = mean & Mean.magnitude_mask();
     if constexpr (kFiner == 0) {
-      const auto [steps, exponent] = to_steps<Target, Lanes, kFloor>(magnitude, g.floor);
+      const auto [steps, above] = to_steps<Target, Lanes, kFloor>(magnitude, g.floor);
       g.mean = steps;
       g.flip = U32(0);
-      g.context = scale_context<Target, Lanes>(code, exponent);
+      g.context = scale_context<Lanes>(scale.context, above);
     } else {
       constexpr std::uint32_t half = 1u << (kFiner - 1);
       const U32 fine =
@@ -73,8 +79,8 @@ struct residual_coding {
       g.flip = Lanes::signed_shift(left, 31);
       const U32 distance = (left ^ g.flip) - g.flip;
       const U32 position = Lanes::min(distance >> (kFiner - 3), U32(kPositions - 1));
-      const U32 octave = Lanes::max(g.mean >> Target.mantissa_bits, U32(1)) - 1;
-      g.context = ((scale_context<Target, Lanes>(code, g.floor + octave) >> 1) << 2) + position;
+      const U32 above = Lanes::max(g.mean >> Target.mantissa_bits, U32(1)) - 1;
+      g.context = ((scale_context<Lanes>(scale.context, above) >> 1) << 2) + position;
     }
     return g;
   }
