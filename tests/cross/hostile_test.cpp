@@ -196,8 +196,8 @@ TEST(hostile_image, missing_zeros_are_missed) {
       c.shape, row_view<const std::uint16_t>{c.numbers.data(), c.row_bytes()},
       given_mean{row_view<const std::uint16_t>{c.means.data(), c.mean_row_bytes()}},
       scale_codes{c.codes.data()}, c.tables.encode.data(), nullptr,
-      word_writer{image + kStateBytes, image + e.bytes.size(), false});
-  ASSERT_TRUE(!made.words.overrun && made.words.next == image + kStateBytes);
+      word_writer{image + kStateBytes, image + e.bytes.size()});
+  ASSERT_TRUE(!made.words.is_overrun() && made.words.written() == image + kStateBytes);
   for (std::uint32_t lane = 0; lane < kLanes; ++lane)
     plain_lanes::store<std::uint32_t>(image, lane, kLanes, made.states[lane]);
   const guarded_case g(c);

@@ -215,7 +215,7 @@ void check(const message& m) {
 
   std::vector<std::byte> room(m.steps.size() * kLanes * 4);
   std::byte* const end = room.data() + room.size();
-  rans_encoder<L> encoder{word_writer{room.data(), end, false}, m.tables.encode.data()};
+  rans_encoder<L> encoder{word_writer{room.data(), end}, m.tables.encode.data()};
   lane_values states{};
   std::uint32_t tail_steps = 0;
   ASSERT_NO_FATAL_FAILURE(encode<L>(m, slow, encoder, states, tail_steps));
@@ -223,8 +223,7 @@ void check(const message& m) {
   for (std::size_t i = 0; i < slow.words.size(); ++i)
     ASSERT_EQ(std::memcmp(end - 2 * (i + 1), &slow.words[i], 2), 0) << "word " << i;
 
-  decode<L>(m, {word_reader{encoder.words.next, end, false}, m.tables.decode.data()}, states,
-            tail_steps);
+  decode<L>(m, {word_reader{encoder.words.next, end}, m.tables.decode.data()}, states, tail_steps);
 }
 
 struct rans_flags;

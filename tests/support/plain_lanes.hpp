@@ -11,6 +11,8 @@
 namespace skv::test {
 
 struct plain_lanes {
+  using reader = word_reader;
+  using writer = word_writer;
   static constexpr std::uint32_t kWidth = 1, kParts = kLanes;
   using u32 = std::uint32_t;
   using mask = int;  ///< 0 or 1; not bool, for & of two of them is an int

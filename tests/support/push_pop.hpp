@@ -77,8 +77,7 @@ template <class Coding>
 fault push_and_pop(const table_pair& tables, std::uint32_t state, std::uint32_t code,
                    std::uint32_t mean, std::uint32_t number) {
   std::byte room[8] = {};
-  rans_encoder<plain_lanes> encoder{word_writer{room, room + sizeof room, false},
-                                    tables.encode.data()};
+  rans_encoder<plain_lanes> encoder{word_writer{room, room + sizeof room}, tables.encode.data()};
   auto p = whole_plan<Coding>(code, mean, number);
   if (p.context >= Coding::kContexts) return fault::context_range;
   if (p.token >= Coding::tokens::kCount) return fault::token_range;
@@ -94,7 +93,7 @@ fault push_and_pop(const table_pair& tables, std::uint32_t state, std::uint32_t 
   pushed = encoder.token(pushed, entry, p.bits, p.width);
   if (pushed < kStateFloor) return fault::wrong_state;
 
-  rans_decoder<plain_lanes> decoder{word_reader{encoder.words.next, room + sizeof room, false},
+  rans_decoder<plain_lanes> decoder{word_reader{encoder.words.next, room + sizeof room},
                                     tables.decode.data()};
   const std::uint32_t back =
       pop<Coding>(decoder, pushed, code, mean, plane_byte_of<Coding>(number));

@@ -34,7 +34,7 @@ struct words_equal_scalar {
     guarded_bytes stream(2 * words + words % 2);  // a half word at the end is none
     for (std::size_t i = 0; i < stream.size(); ++i)
       stream.data()[i] = static_cast<std::byte>(random.bits());
-    word_reader mine{stream.data(), stream.data() + stream.size(), false}, scalar = mine;
+    word_reader mine{stream.data(), stream.data() + stream.size()}, scalar = mine;
     const lane_values got = take_step<L>(marks, mine);
     ASSERT_EQ(got, take_step<S>(marks, scalar)) << marks << " of " << words;
     ASSERT_EQ(mine.next, scalar.next);
@@ -53,8 +53,8 @@ struct words_equal_scalar {
     for (auto& v : a) v = random.bits();
     for (const flush side : {flush::left, flush::right}) {
       guarded_bytes out(2 * room, side), reference(2 * room, side);
-      word_writer mine{out.data(), out.data() + out.size(), false};
-      word_writer scalar{reference.data(), reference.data() + reference.size(), false};
+      word_writer mine{out.data(), out.data() + out.size()};
+      word_writer scalar{reference.data(), reference.data() + reference.size()};
       put_step<L>(marks, mine, a);
       put_step<S>(marks, scalar, a);
       ASSERT_EQ(mine.room(), scalar.room()) << marks << " into " << room;
@@ -64,7 +64,7 @@ struct words_equal_scalar {
       const std::size_t written = 2 * (room - mine.room());
       ASSERT_EQ(std::memcmp(mine.next, scalar.next, written), 0) << marks << " into " << room;
       if (mine.overrun) continue;
-      word_reader back{mine.next, mine.next + written, false};
+      word_reader back{mine.next, mine.next + written};
       const lane_values again = take_step<L>(marks, back);
       for (std::uint32_t i = 0; i < kLanes; ++i)
         ASSERT_EQ(again[i], (marks >> i & 1) != 0 ? a[i] & 0xffff : 0) << "lane " << i;
@@ -91,8 +91,8 @@ struct words_equal_scalar {
     random_source random(5);
     constexpr std::size_t kBytes = 2 * 1000;
     guarded_bytes out(kBytes, flush::left), reference(kBytes);
-    word_writer mine{out.data(), out.data() + kBytes, false};
-    word_writer scalar{reference.data(), reference.data() + kBytes, false};
+    word_writer mine{out.data(), out.data() + kBytes};
+    word_writer scalar{reference.data(), reference.data() + kBytes};
     while (!scalar.overrun) {
       const lane_marks marks = random.bits() & random.bits();
       lane_values a;

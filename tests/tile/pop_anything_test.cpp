@@ -21,7 +21,7 @@ void pop_anything() {
     const u32 code = random.below(256), mean = random.bits() & ((1u << Coding::kMean.bits()) - 1);
     const u32 before = random.edgy();
     u32 state = before;
-    rans_decoder<plain_lanes> decoder{word_reader{room, room + random.below(3) * 2, false},
+    rans_decoder<plain_lanes> decoder{word_reader{room, room + random.below(3) * 2},
                                       tables.decode.data()};
     const bool in_tail = random.chance(0.2);
     if (in_tail) decoder.enter_tail();

@@ -15,8 +15,10 @@ static_assert(SKV_VERSION_MAJOR < 10 && SKV_VERSION_MINOR < 10 && SKV_VERSION_PA
 
 #if defined(__CUDACC__)
 #define SKV_HOST_DEVICE __host__ __device__
+#define SKV_DEVICE __device__ __forceinline__
 #else
 #define SKV_HOST_DEVICE
+#define SKV_DEVICE inline
 #endif
 
 // Loops over the parts of a step: unrolled, their arrays live in registers.

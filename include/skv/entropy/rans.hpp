@@ -25,7 +25,7 @@ struct rans_decoder {
   using u32 = typename Lanes::u32;
   using mask = typename Lanes::mask;
 
-  word_reader words;
+  typename Lanes::reader words;
   const std::uint32_t* table;  ///< kSlots entries per context
   u32 spent = u32(0);          ///< upper half of a state that needs a word
 
@@ -66,7 +66,7 @@ struct rans_encoder {
   using u32 = typename Lanes::u32;
   using mask = typename Lanes::mask;
 
-  word_writer words;
+  typename Lanes::writer words;
   const std::uint32_t* table;  ///< encode_entry::kWords words for each of kMaxTokens per context
 
   struct entry {

@@ -23,6 +23,8 @@ namespace skv {
 /// `InstructionSet` only makes the type distinct in every file that is compiled for another one.
 template <class InstructionSet>
 struct avx512_lanes {
+  using reader = word_reader;
+  using writer = word_writer;
   static constexpr std::uint32_t kWidth = 16, kParts = kLanes / kWidth;
   static constexpr bool kFullSteps = true;
   using vector = std::uint32_t __attribute__((vector_size(4 * kWidth)));

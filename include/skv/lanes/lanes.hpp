@@ -14,20 +14,25 @@ inline constexpr std::uint32_t kLanes = 32;
 /// The words of a block image, read upwards by `Lanes::take`. Words are little-endian 16-bit
 /// integers at any alignment.
 struct word_reader {
-  const std::byte* next = nullptr;
-  const std::byte* end = nullptr;
+  const std::byte* next;
+  const std::byte* end;
   bool overrun = false;  ///< more words were taken than there are
 
-  SKV_HOST_DEVICE std::size_t left() const { return static_cast<std::size_t>(end - next) / 2; }
+  word_reader(const std::byte* begin, const std::byte* last) : next(begin), end(last) {}
+  std::size_t left() const { return static_cast<std::size_t>(end - next) / 2; }
+  bool is_finished() const { return !overrun && next == end; }
 };
 
 /// The words of a block image, written downwards by `Lanes::put`: the last word first.
 struct word_writer {
-  std::byte* begin = nullptr;
-  std::byte* next = nullptr;  ///< one past the place of the next word
-  bool overrun = false;       ///< words were dropped: the capacity did not suffice
+  std::byte* begin;
+  std::byte* next;       ///< one past the place of the next word
+  bool overrun = false;  ///< words were dropped: the capacity did not suffice
 
-  SKV_HOST_DEVICE std::size_t room() const { return static_cast<std::size_t>(next - begin) / 2; }
+  word_writer(std::byte* first, std::byte* end) : begin(first), next(end) {}
+  std::size_t room() const { return static_cast<std::size_t>(next - begin) / 2; }
+  bool is_overrun() const { return overrun; }
+  std::byte* written() const { return next; }
 };
 
 /// The lanes are worked on in parts: a warp is one part, CPU vectors hold a quarter or half of the
@@ -48,14 +53,15 @@ struct word_writer {
 ///    i has the i-th pattern of a row; lanes from `count` on are 0, respectively not written; and
 ///    `lookup(table, index)`, a gather of 32-bit entries; `lookup_pair(table, index, a, b)`, the
 ///    entries at an even index and after it;
-/// 5. `take(mask, reader)`: marked lanes read consecutive words in lane order, the others get 0;
-///    past the end words are 0 and `overrun` is set;
+/// 5. `L::reader` and `L::writer`, on the CPU word_reader and word_writer, made from two ends; and
+///    `take(mask, reader)`: marked lanes read consecutive words in lane order, the others get 0;
+///    past the end words are 0, and the reader is never finished;
 /// 6. `put(mask, writer, x)`: marked lanes write the low 16 bits of x such that `take` reads them
 ///    back; without room nothing is written and `overrun` is set.
 /// Two types of lanes never differ in a result.
 template <class L>
 concept lanes = requires(typename L::u32 a, typename L::mask m, const std::uint32_t* table,
-                         std::byte* row, word_reader& reader, word_writer& writer) {
+                         std::byte* row, typename L::reader& reader, typename L::writer& writer) {
   requires L::kParts* L::kWidth == kLanes;
   { L::zero_unless(m, L::shift_out(a, L::excess(a, a))) } -> std::same_as<decltype(a)>;
   { L::template leading_zeros<8>(a) } -> std::same_as<decltype(a)>;

@@ -9,6 +9,8 @@
 namespace skv {
 
 struct scalar_lanes {
+  using reader = word_reader;
+  using writer = word_writer;
   static constexpr std::uint32_t kParts = 1, kWidth = kLanes;
 
   struct mask {

@@ -20,6 +20,8 @@ namespace skv {
 /// `InstructionSet` only makes the type distinct in every file that is compiled for another one.
 template <class InstructionSet>
 struct simd_lanes {
+  using reader = word_reader;
+  using writer = word_writer;
   static constexpr std::uint32_t kWidth = 8, kParts = kLanes / kWidth;
 #if defined(__AVX2__)
   static constexpr bool kFullSteps = true;

@@ -103,7 +103,7 @@ SKV_INLINE decoded_tile decode_tile(tile_shape shape, const std::byte* image,
   until_tail -= tail_steps;
 
   tile_decoder<Lanes, Coding, Mean> tile{
-      {word_reader{image + words_at, image + image_bytes, false}, table}, {}, {}, {}};
+      {{image + words_at, image + image_bytes}, table}, {}, {}, {}};
   bool well_formed = true;
   SKV_UNROLL
   for (std::uint32_t part = 0; part < Lanes::kParts; ++part) {
@@ -130,8 +130,7 @@ SKV_INLINE decoded_tile decode_tile(tile_shape shape, const std::byte* image,
   d.is_image = true;
   const std::uint32_t last = tail_steps == 0 ? kStateFloor + kStartState : kStartState;
   for (const u32& s : tile.states) well_formed &= !Lanes::any(s != u32(last));
-  const word_reader& words = tile.coder.words;
-  d.well_formed = well_formed && !words.overrun && words.next == words.end;
+  d.well_formed = well_formed && tile.coder.words.is_finished();
   d.data_hash = tile.data_hash.finish(shape);
   d.prediction_hash = Mean::kOutside ? tile.prediction_hash.finish(shape) : 0;
   return d;

@@ -14,7 +14,7 @@ namespace skv {
 template <class Lanes>
 struct encoded_tile {
   typename Lanes::u32 states[Lanes::kParts];
-  word_writer words;  ///< from `next` on: the words, if not `overrun`
+  typename Lanes::writer words;  ///< has written the words, unless it is overrun
   std::uint32_t tail_steps = 0;
   std::uint32_t data_hash = 0;
   std::uint32_t prediction_hash = 0;
@@ -145,7 +145,7 @@ struct tile_encoder {
 template <class Lanes, class Coding, class Rows, class Mean, class Scales>
 SKV_INLINE encoded_tile<Lanes> encode_tile(tile_shape shape, const Rows& rows, const Mean& mean,
                                            const Scales& scales, const std::uint32_t* table,
-                                           std::byte* plane, word_writer words) {
+                                           std::byte* plane, typename Lanes::writer words) {
   using u32 = typename Lanes::u32;
 
   tile_encoder<Lanes, Coding, Mean> tile{{words, table}, {}, {}, {}, u32(0), u32(0), u32(0)};
@@ -166,9 +166,8 @@ SKV_INLINE encoded_tile<Lanes> encode_tile(tile_shape shape, const Rows& rows, c
   }
   if (tile.in_tail) tile.end_tail();
 
-  encoded_tile<Lanes> e;
+  encoded_tile<Lanes> e{{}, tile.coder.words};
   for (std::uint32_t part = 0; part < Lanes::kParts; ++part) e.states[part] = tile.states[part];
-  e.words = tile.coder.words;
   e.tail_steps = tile.tail_steps;
   e.data_hash = tile.data_hash.finish(shape);
   e.prediction_hash = Mean::kOutside ? tile.prediction_hash.finish(shape) : 0;

@@ -1,0 +1,128 @@
+// Lanes as the threads of a warp: every value is a register, every mask a predicate.
+#pragma once
+
+#include <skv/lanes/device.cuh>
+#include <skv/lanes/lanes.hpp>
+#if !defined(__CUDACC__)
+#include <bit>
+#endif
+
+namespace skv {
+
+/// The words of an image, at an even address, read upwards. Counts, not pointers: addresses are
+/// then one 64-bit addition, and the end one comparison.
+struct warp_reader {
+  const std::uint16_t* words;
+  std::uint32_t next = 0, count;
+
+  SKV_DEVICE warp_reader(const std::byte* begin, const std::byte* end)
+      : words(reinterpret_cast<const std::uint16_t*>(begin)),
+        count(static_cast<std::uint32_t>(end - begin) / 2) {}
+  SKV_DEVICE bool is_finished() const { return next == count; }
+};
+
+/// The same, written downwards; `left` falls below 0 when the room did not suffice.
+struct warp_writer {
+  std::uint16_t* words;
+  std::int32_t left;
+
+  SKV_DEVICE warp_writer(std::byte* begin, std::byte* end)
+      : words(reinterpret_cast<std::uint16_t*>(begin)),
+        left(static_cast<std::int32_t>((end - begin) / 2)) {}
+  SKV_DEVICE bool is_overrun() const { return left < 0; }
+  SKV_DEVICE std::byte* written() const { return reinterpret_cast<std::byte*>(words + left); }
+};
+
+/// Every function but those on one lane's integers is a collective of the warp.
+struct warp_lanes {
+  static constexpr std::uint32_t kParts = 1, kWidth = kLanes;
+  using u32 = std::uint32_t;
+  using mask = bool;
+  using reader = warp_reader;
+  using writer = warp_writer;
+
+  static SKV_DEVICE u32 index(std::uint32_t /*part*/) { return device::lane(); }
+  static SKV_DEVICE u32 min(u32 a, u32 b) { return a < b ? a : b; }
+  static SKV_DEVICE u32 max(u32 a, u32 b) { return a < b ? b : a; }
+  static SKV_DEVICE u32 select(mask m, u32 a, u32 b) { return m ? a : b; }
+  static SKV_DEVICE u32 zero_unless(mask m, u32 a) { return m ? a : 0; }
+  static SKV_DEVICE u32 signed_shift(u32 a, int count) {
+    return static_cast<u32>(static_cast<std::int32_t>(a) >> count);
+  }
+  static SKV_DEVICE u32 excess(u32 a, u32 b) {
+    const auto difference = static_cast<std::int32_t>(a - b);
+    return static_cast<u32>(difference < 0 ? 0 : difference);
+  }
+#if defined(__CUDACC__)
+  static SKV_DEVICE u32 shift_out(u32 a, u32 n) { return __funnelshift_rc(a, 0, n); }
+  static SKV_DEVICE u32 floor_log2(u32 a) {
+    u32 log;
+    asm("bfind.u32 %0, %1;" : "=r"(log) : "r"(a));
+    return log;
+  }
+  static SKV_DEVICE u32 multiply_high(u32 a, u32 b) { return __umulhi(a, b); }
+  template <std::uint32_t Bits>
+  static SKV_DEVICE u32 leading_zeros(u32 a) {
+    return excess(static_cast<u32>(__clz(static_cast<int>(a))), 32 - Bits);
+  }
+#else
+  static SKV_DEVICE u32 shift_out(u32 a, u32 n) { return n < 32 ? a >> n : 0; }
+  static SKV_DEVICE u32 floor_log2(u32 a) { return static_cast<u32>(std::bit_width(a)) - 1; }
+  static SKV_DEVICE u32 multiply_high(u32 a, u32 b) {
+    return static_cast<u32>((std::uint64_t{a} * b) >> 32);
+  }
+  template <std::uint32_t Bits>
+  static SKV_DEVICE u32 leading_zeros(u32 a) {
+    return excess(static_cast<u32>(std::countl_zero(a)), 32 - Bits);
+  }
+#endif
+  static SKV_DEVICE bool any(mask m) { return device::any(m); }
+  static SKV_DEVICE std::uint32_t sum(u32 a) { return device::sum(a); }
+
+  /// Rows are aligned to their patterns.
+  template <class Pattern>
+  static SKV_DEVICE u32 load(const std::byte* row, std::uint32_t /*part*/, std::uint32_t count) {
+    const u32 i = device::lane();
+    return i < count ? reinterpret_cast<const Pattern*>(row)[i] : u32(0);
+  }
+  template <class Pattern>
+  static SKV_DEVICE void store(std::byte* row, std::uint32_t /*part*/, std::uint32_t count, u32 a) {
+    const u32 i = device::lane();
+    if (i < count) reinterpret_cast<Pattern*>(row)[i] = static_cast<Pattern>(a);
+  }
+  static SKV_DEVICE u32 lookup(const std::uint32_t* table, u32 at) { return table[at]; }
+  /// The table is aligned to pairs.
+  static SKV_DEVICE void lookup_pair(const std::uint32_t* table, u32 at, u32& first, u32& second) {
+    struct alignas(8) pair {
+      u32 first, second;
+    };
+    const pair p = *reinterpret_cast<const pair*>(table + at);
+    first = p.first;
+    second = p.second;
+  }
+
+  static SKV_DEVICE u32 take(mask m, reader& in) {
+    const u32 marked = device::ballot(m);
+    const u32 at = in.next + count_ones(marked & lanes_below());
+    in.next += count_ones(marked);
+    return m && at < in.count ? in.words[at] : u32(0);
+  }
+  static SKV_DEVICE void put(mask m, writer& out, u32 a) {
+    const u32 marked = device::ballot(m);
+    const auto at = out.left - static_cast<std::int32_t>(count_ones(marked & ~lanes_below()));
+    out.left -= static_cast<std::int32_t>(count_ones(marked));
+    if (m && at >= 0) out.words[at] = static_cast<std::uint16_t>(a);
+  }
+
+ private:
+  static SKV_DEVICE u32 lanes_below() { return (u32(1) << device::lane()) - 1; }
+  static SKV_DEVICE u32 count_ones(u32 a) {
+#if defined(__CUDACC__)
+    return static_cast<u32>(__popc(a));
+#else
+    return static_cast<u32>(std::popcount(a));
+#endif
+  }
+};
+
+}  // namespace skv

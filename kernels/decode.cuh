@@ -1,0 +1,188 @@
+// The kernel that decodes blocks: grid, shared memory, places. The mathematics is in tile/.
+#pragma once
+
+#include "pages.cuh"
+#include "rounds.cuh"
+
+namespace skv::cuda {
+
+/// Where compressed blocks are, as encode_kernel left them. Nothing in these arrays is trusted.
+struct stored_places {
+  block_places slots;  ///< not used if `packed` is set
+  std::uint32_t slot_bytes;
+  const std::byte* packed;
+  std::uint64_t packed_bytes;
+  const std::uint64_t* offsets;
+  const tile_record* records;
+  const std::uint32_t* sizes;
+  const status* statuses;  ///< of encoding: blocks that are not ok there stayed raw
+};
+
+/// Tokens and heads that are wanted: tiles that have none of them are left out.
+struct wanted_range {
+  std::uint32_t first_token, tokens;
+  std::uint32_t first_head, heads;
+};
+
+/// One warp decodes a tile. In place, the compressed bytes of a round are copied to its stages
+/// before any number is written, and copied back where a block turns out to be damaged, or the
+/// prediction to be another.
+template <number_format Target, mean_source Source, number_format Mean, bool kOneRow>
+struct decode_kernel {
+  using coding = typename coding_of<Target, Source, Mean>::type;
+  using number_type = pattern_of<Target>;
+  static constexpr std::uint32_t kTableWords = coding::kContexts * kSlots;
+
+  block_plan plan;
+  block_batch batch;
+  paged_cache numbers, means;
+  stored_places in;
+  wanted_range wanted;
+  status* statuses;  ///< [layers][items]
+  const std::uint32_t* table_dev;
+  round_counter* counter;
+  std::byte* stages;  ///< null: not in place
+  std::uint32_t round_blocks;
+
+  static std::size_t shared_bytes(std::uint32_t round_blocks, std::uint32_t tiles) {
+    return kTableWords * 4 + std::size_t{round_blocks} * tiles * sizeof(status) + 16;
+  }
+
+  SKV_DEVICE void operator()() const {
+    auto* const table = reinterpret_cast<std::uint32_t*>(device::shared());
+    auto* const ticket = table + kTableWords;
+    auto* const tile_statuses = reinterpret_cast<status*>(ticket + 1);
+    for (std::uint32_t i = device::thread(); i < kTableWords; i += device::threads())
+      table[i] = table_dev[i];
+
+    const std::uint32_t items = batch.item_count();
+    const std::uint32_t blocks = items * plan.layers;
+    const std::uint32_t rounds = (blocks + round_blocks - 1) / round_blocks;
+    const std::uint32_t warps = device::threads() / kLanes;
+    const std::size_t block_room = std::size_t{plan.tiles} * plan.stage_bytes;
+    for (;;) {
+      const std::uint32_t round = next_round(counter, ticket);
+      if (round >= rounds) return;
+      const std::uint32_t first = round * round_blocks;
+      const std::uint32_t count = blocks - first < round_blocks ? blocks - first : round_blocks;
+      std::byte* const stage =
+          stages == nullptr ? nullptr : stages + device::block() * round_blocks * block_room;
+      if (stage != nullptr) {
+        for (std::uint32_t i = device::warp(); i < count; i += warps) {
+          const stored s = find(first + i, items);
+          if (s.is == status::ok) copy_by_warp(stage + i * block_room, s.bytes, s.size);
+        }
+        device::sync_block();
+      }
+      for (std::uint32_t i = device::warp(); i < count * plan.tiles; i += warps) {
+        const std::uint32_t b = i / plan.tiles;
+        const status s = decode(first + b, i % plan.tiles, items, table,
+                                stage == nullptr ? nullptr : stage + b * block_room);
+        if (device::lane() == 0) tile_statuses[i] = s;
+      }
+      device::sync_block();
+      for (std::uint32_t i = device::warp(); i < count; i += warps)
+        finish(first + i, items, tile_statuses + i * plan.tiles,
+               stage == nullptr ? nullptr : stage + i * block_room);
+    }
+  }
+
+ private:
+  struct stored {
+    std::byte* bytes;
+    std::uint32_t size;
+    status is;  ///< ok: the bytes may be read
+  };
+  SKV_DEVICE std::size_t index_of(std::uint32_t block, std::uint32_t items) const {
+    return std::size_t{block / items} * batch.items + block % items;
+  }
+  SKV_DEVICE stored find(std::uint32_t block, std::uint32_t items) const {
+    const std::uint32_t layer = block / items, item = block % items;
+    const std::size_t index = index_of(block, items);
+    stored s{nullptr, in.sizes[index], status::ok};
+    if (in.statuses[index] != status::ok) s.is = status::does_not_fit;
+    if (s.is != status::ok) return s;
+    if (s.size > std::size_t{plan.tiles} * plan.stage_bytes || s.size % kTileAlign != 0) {
+      s.is = status::corrupt;
+    } else if (in.packed == nullptr) {
+      if (s.size > in.slot_bytes) s.is = status::corrupt;
+      if (in.slots.exists(item)) s.bytes = in.slots.at(layer, item);
+    } else {
+      const std::uint64_t offset = in.offsets[index];
+      if (offset % kTileAlign != 0 || offset > in.packed_bytes || s.size > in.packed_bytes - offset)
+        s.is = status::corrupt;
+      else
+        s.bytes = const_cast<std::byte*>(in.packed) + offset;
+    }
+    return s;
+  }
+
+  SKV_DEVICE bool is_wanted(const tile_place& p) const {
+    const tensor_plan& t = plan.tensors[p.tensor];
+    if (t.opaque_bytes != 0) return true;
+    const std::uint32_t heads = p.shape.width / t.head_dim;
+    return p.first_token < wanted.first_token + wanted.tokens &&
+           p.first_token + p.shape.tokens > wanted.first_token &&
+           p.first_head < wanted.first_head + wanted.heads &&
+           p.first_head + heads > wanted.first_head;
+  }
+
+  SKV_DEVICE status decode(std::uint32_t block, std::uint32_t tile, std::uint32_t items,
+                           const std::uint32_t* table, const std::byte* staged) const {
+    const std::uint32_t layer = block / items, item = block % items;
+    if (!numbers.blocks.exists(item)) return status::ok;
+    const stored s = find(block, items);
+    if (s.is == status::does_not_fit && staged != nullptr) return status::ok;  // it is there, raw
+    if (s.is != status::ok) return s.is;
+    const tile_place p = place_of(plan, tile, batch.tokens(item, plan.tokens));
+    const tile_record* const records = in.records + index_of(block, items) * plan.tiles;
+    const tile_record record = records[tile];
+    if (p.shape.tokens == 0) return record == tile_record{} ? status::ok : status::corrupt;
+    if (!is_wanted(p)) return status::ok;
+
+    // Wraps only for sizes that no encoder writes; what is read is within the block all the same.
+    std::uint32_t before = 0;
+    for (std::uint32_t t = device::lane(); t < tile; t += kLanes)
+      before += round_up(records[t].bytes(), kTileAlign) / kTileAlign;
+    const std::uint64_t at = std::uint64_t{device::sum(before)} * kTileAlign;
+    if (at + record.bytes() > s.size) return status::truncated;
+    const std::byte* const bytes = (staged == nullptr ? s.bytes : staged) + at;
+
+    std::byte* const to = numbers.blocks.at(layer, item);
+    if (plan.tensors[p.tensor].opaque_bytes != 0) {
+      if (record.mode() != tile_mode::raw || record.bytes() != p.shape.width ||
+          record.tail_steps() != 0 || record.prediction_hash != 0)
+        return status::corrupt;
+      const row_view<const std::uint8_t> kept{bytes, 0};
+      detail::copy_rows<warp_lanes>(p.shape, kept, row_view<std::uint8_t>{p.in(numbers, to), 0});
+      return hash_tile<warp_lanes>(p.shape, kept) == record.data_hash ? status::ok
+                                                                      : status::corrupt;
+    }
+    page_rows<const pattern_of<Mean>, kOneRow> mean_rows{};
+    if constexpr (Source == mean_source::given)
+      mean_rows =
+          rows_of<const pattern_of<Mean>, kOneRow>(plan, p, means, means.blocks.at(layer, item));
+    return restore_tile<warp_lanes, coding, Source>(
+        p.shape, record, bytes, rows_of<number_type, kOneRow>(plan, p, numbers, to), mean_rows,
+        channels_of(plan, p, layer), table);
+  }
+
+  /// One warp.
+  SKV_DEVICE void finish(std::uint32_t block, std::uint32_t items, const status* tile_statuses,
+                         const std::byte* staged) const {
+    std::uint32_t mine = 0;
+    for (std::uint32_t t = device::lane(); t < plan.tiles; t += kLanes) {
+      const auto s = static_cast<std::uint32_t>(tile_statuses[t]);
+      mine = s > mine ? s : mine;
+    }
+    auto worst = static_cast<std::uint32_t>(status::wrong_prediction);
+    while (worst != 0 && !device::any(mine == worst)) --worst;
+    if (device::lane() == 0) statuses[index_of(block, items)] = static_cast<status>(worst);
+    if (staged != nullptr && worst != 0) {
+      const stored s = find(block, items);
+      if (s.is == status::ok) copy_by_warp(s.bytes, staged, s.size);
+    }
+  }
+};
+
+}  // namespace skv::cuda

@@ -1,0 +1,179 @@
+// The kernel that encodes blocks: grid, shared memory, places. The mathematics is in tile/.
+#pragma once
+
+#include "pages.cuh"
+#include "rounds.cuh"
+
+namespace skv::cuda {
+
+/// Where compressed blocks go: slots, which may be the raw blocks themselves; or one after the other.
+struct encoded_places {
+  block_places slots;          ///< not used if `packed` is set
+  std::uint32_t slot_bytes;    ///< what fits a slot
+  std::byte* packed;           ///< aligned to kBlockAlign
+  std::uint64_t packed_bytes;  ///< room there
+  tile_record* records;        ///< [layers][items][tiles]
+  std::uint32_t* sizes;        ///< [layers][items]; 0 for a block that stays raw
+  status* statuses;            ///< [layers][items]
+  std::uint64_t* offsets;      ///< [layers][items], packed blocks; null for slots
+  std::uint64_t* total_bytes;  ///< of all packed blocks, also those that do not fit
+};
+
+/// One warp encodes a tile into its stage; when all tiles of a block are there, and fit, warps copy
+/// them to their place: until then nothing of the block is overwritten.
+template <number_format Target, mean_source Source, number_format Mean, bool kOneRow>
+struct encode_kernel {
+  using coding = typename coding_of<Target, Source, Mean>::type;
+  using number_type = pattern_of<Target>;
+  static constexpr std::uint32_t kTableWords =
+      coding::kContexts * kMaxTokens * encode_entry::kWords;
+
+  block_plan plan;
+  block_batch batch;
+  paged_cache numbers, means;
+  encoded_places out;
+  const std::uint32_t* table_dev;
+  round_counter* counter;
+  std::uint64_t* descriptors;  ///< one per round, if packed
+  std::byte* stages;           ///< tiles of a round for every block of the grid
+  std::uint32_t round_blocks;  ///< blocks of the batch in a round
+
+  /// A block of the round, in shared memory.
+  struct member {
+    std::byte* to;  ///< null: it is not written
+    std::uint64_t offset;
+    std::uint32_t bytes;
+  };
+  static std::size_t shared_bytes(std::uint32_t round_blocks, std::uint32_t tiles) {
+    return kTableWords * 4 + round_blocks * sizeof(member) +
+           std::size_t{round_blocks} * tiles * sizeof(staged_tile) + 16;
+  }
+
+  SKV_DEVICE void operator()() const {
+    auto* const table = reinterpret_cast<std::uint32_t*>(device::shared());
+    auto* const members = reinterpret_cast<member*>(table + kTableWords);
+    auto* const staged = reinterpret_cast<staged_tile*>(members + round_blocks);
+    const std::uint32_t round_tiles = round_blocks * plan.tiles;
+    auto* const ticket = reinterpret_cast<std::uint32_t*>(staged + round_tiles);
+    for (std::uint32_t i = device::thread(); i < kTableWords; i += device::threads())
+      table[i] = table_dev[i];
+
+    const std::uint32_t items = batch.item_count();
+    const std::uint32_t blocks = items * plan.layers;
+    const std::uint32_t rounds = (blocks + round_blocks - 1) / round_blocks;
+    if (rounds == 0 && out.packed != nullptr && device::block() == 0 && device::thread() == 0)
+      *out.total_bytes = 0;
+    const std::uint32_t warps = device::threads() / kLanes;
+    std::byte* const stage = stages + std::size_t{device::block()} * round_tiles * plan.stage_bytes;
+    for (;;) {
+      const std::uint32_t round = next_round(counter, ticket);
+      if (round >= rounds) return;
+      const std::uint32_t first = round * round_blocks;
+      const std::uint32_t count = blocks - first < round_blocks ? blocks - first : round_blocks;
+      for (std::uint32_t i = device::warp(); i < count * plan.tiles; i += warps) {
+        const staged_tile s = encode(first + i / plan.tiles, i % plan.tiles, items, table,
+                                     stage + std::size_t{i} * plan.stage_bytes);
+        if (device::lane() == 0) staged[i] = s;
+      }
+      device::sync_block();
+      for (std::uint32_t i = device::warp(); i < count; i += warps) {
+        std::uint32_t bytes = 0;
+        for (std::uint32_t t = device::lane(); t < plan.tiles; t += kLanes)
+          bytes += round_up(staged[i * plan.tiles + t].record.bytes(), kTileAlign);
+        bytes = device::sum(bytes);
+        if (device::lane() == 0) members[i].bytes = bytes;
+      }
+      device::sync_block();
+      if (device::warp() == 0) place(round, first, count, items, rounds, members);
+      device::sync_block();
+      for (std::uint32_t i = device::warp(); i < count * plan.tiles; i += warps)
+        commit(first, i, items, members, staged, stage + std::size_t{i} * plan.stage_bytes);
+    }
+  }
+
+ private:
+  SKV_DEVICE staged_tile encode(std::uint32_t block, std::uint32_t tile, std::uint32_t items,
+                                const std::uint32_t* table, std::byte* room) const {
+    const std::uint32_t layer = block / items, item = block % items;
+    staged_tile s;
+    if (!numbers.blocks.exists(item)) return s;
+    const tile_place p = place_of(plan, tile, batch.tokens(item, plan.tokens));
+    if (p.shape.tokens == 0) return s;
+    std::byte* const at = numbers.blocks.at(layer, item);
+    if (plan.tensors[p.tensor].opaque_bytes != 0) {
+      const row_view<const std::uint8_t> bytes{p.in(numbers, at), 0};
+      const row_view<std::uint8_t> kept{room, 0};
+      s.record.data_hash = hash_tile<warp_lanes>(p.shape, bytes);
+      detail::copy_rows<warp_lanes>(p.shape, bytes, kept);
+      s.head_bytes = p.shape.width;
+      s.record.packed = tile_record::pack(tile_mode::raw, p.shape.width);
+    } else {
+      page_rows<const pattern_of<Mean>, kOneRow> mean_rows{};
+      if constexpr (Source == mean_source::given)
+        mean_rows =
+            rows_of<const pattern_of<Mean>, kOneRow>(plan, p, means, means.blocks.at(layer, item));
+      s = stage_tile<warp_lanes, coding, Source>(
+          p.shape, rows_of<const number_type, kOneRow>(plan, p, numbers, at), mean_rows,
+          channels_of(plan, p, layer), table, room, room + kStateBytes);
+    }
+    device::sync_warp();
+    return s;
+  }
+
+  /// Decides where the blocks of a round go: one warp.
+  SKV_DEVICE void place(std::uint32_t round, std::uint32_t first, std::uint32_t count,
+                        std::uint32_t items, std::uint32_t rounds, member* members) const {
+    std::uint64_t before = 0;
+    if (out.packed != nullptr) {
+      std::uint32_t own = 0;
+      for (std::uint32_t i = device::lane(); i < count; i += kLanes)
+        own += round_up(members[i].bytes, kBlockAlign) / kBlockAlign;
+      const std::uint64_t units = device::sum(own);
+      before = look_back::exclusive_sum(descriptors, round, units);
+      if (device::lane() == 0 && round + 1 == rounds)
+        *out.total_bytes = (before + units) * kBlockAlign;
+    }
+    if (device::lane() != 0) return;
+    std::uint64_t offset = before * kBlockAlign;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const std::uint32_t block = first + i, layer = block / items, item = block % items;
+      member& m = members[i];
+      const std::size_t index = std::size_t{layer} * batch.items + item;
+      m.offset = offset;
+      m.to = nullptr;
+      bool fits = true;
+      if (m.bytes != 0 && out.packed != nullptr) {
+        fits = offset + m.bytes <= out.packed_bytes;
+        if (fits) m.to = out.packed + offset;
+      } else if (m.bytes != 0) {
+        fits = m.bytes <= out.slot_bytes;
+        if (fits) m.to = out.slots.at(layer, item);
+      }
+      offset += round_up(m.bytes, kBlockAlign);
+      out.sizes[index] = fits ? m.bytes : 0;
+      out.statuses[index] = fits ? status::ok : status::does_not_fit;
+      if (out.offsets != nullptr) out.offsets[index] = m.offset;
+    }
+  }
+
+  SKV_DEVICE void commit(std::uint32_t first, std::uint32_t i, std::uint32_t items,
+                         const member* members, const staged_tile* staged,
+                         const std::byte* room) const {
+    const std::uint32_t block = first + i / plan.tiles, tile = i % plan.tiles;
+    const member& m = members[i / plan.tiles];
+    const staged_tile& s = staged[i];
+    if (device::lane() == 0) {
+      const std::size_t index = std::size_t{block / items} * batch.items + block % items;
+      out.records[index * plan.tiles + tile] = s.record;
+    }
+    if (m.to == nullptr) return;
+    std::uint32_t before = 0;
+    for (std::uint32_t t = device::lane(); t < tile; t += kLanes)
+      before += round_up(staged[i - tile + t].record.bytes(), kTileAlign);
+    std::byte* const to = m.to + device::sum(before);
+    copy_by_warp(to, room, s.head_bytes);
+    copy_by_warp(to + s.head_bytes, room + s.words_at, s.record.bytes() - s.head_bytes);
+  }
+};
+
+}  // namespace skv::cuda
