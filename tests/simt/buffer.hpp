@@ -125,7 +125,7 @@ class buffer {
   T* begin() const { return data(); }
   T* end() const { return data() + size(); }
   std::span<T> span() const { return {data(), size()}; }
-  void fill(const T& value) {
+  void fill(const T& value) const {
     for (T& each : span()) each = value;
   }
 
