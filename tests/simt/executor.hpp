@@ -1,0 +1,27 @@
+// Runs kernels without a GPU: every thread is a fiber, all blocks are resident, and the next to run
+// is drawn from a seed, so that orders which a GPU shows once in a while are tried on purpose.
+#pragma once
+
+#include <type_traits>
+
+#include "simt/buffer.hpp"
+#include "simt/machine.hpp"
+
+namespace skv::simt {
+
+/// Runs `kernel` in all threads of the shape, to the end or to the first error: divergence within
+/// a warp, waiting that cannot end, or writes outside of shared memory or of a live buffer. The same
+/// seed gives the same schedule. Threads of a failed launch are dropped where they stand.
+template <class Kernel>
+report launch(const launch_shape& shape, const Kernel& kernel) {
+  static_assert(std::is_trivially_copyable_v<Kernel>, "a kernel is copied to the device as bytes");
+  static_assert(std::is_invocable_r_v<void, const Kernel&>, "a kernel has void operator()() const");
+  if (shape.blocks == 0 || shape.threads_per_block == 0 ||
+      shape.threads_per_block % kWarpThreads != 0 || shape.threads_per_block > 1024)
+    return {outcome::bad_launch, "a block has 32 to 1024 threads, whole warps of them"};
+  return machine(
+             shape, [](const void* self) { (*static_cast<const Kernel*>(self))(); }, &kernel)
+      .run();
+}
+
+}  // namespace skv::simt
