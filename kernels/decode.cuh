@@ -6,33 +6,7 @@
 
 namespace skv::cuda {
 
-/// Where compressed blocks are, as encode_kernel left them. Nothing in these arrays is trusted.
-struct stored_places {
-  block_places slots;  ///< not used if `packed` is set
-  std::uint32_t slot_bytes;
-  const std::byte* packed;
-  std::uint64_t packed_bytes;
-  const std::uint64_t* offsets;
-  const tile_record* records;
-  const std::uint32_t* sizes;
-  const status* statuses;  ///< of encoding: blocks that are not ok there stayed raw
-};
-
-/// Tokens and heads that are wanted: tiles that have none of them are left out.
-struct wanted_range {
-  std::uint32_t first_token, tokens;
-  std::uint32_t first_head, heads;
-};
-
-/// One warp decodes a tile. In place, the compressed bytes of a round are copied to its stages
-/// before any number is written, and copied back where a block turns out to be damaged, or the
-/// prediction to be another.
-template <number_format Target, mean_source Source, number_format Mean, bool kOneRow>
-struct decode_kernel {
-  using coding = typename coding_of<Target, Source, Mean>::type;
-  using number_type = pattern_of<Target>;
-  static constexpr std::uint32_t kTableWords = coding::kContexts * kSlots;
-
+struct decode_parameters {
   block_plan plan;
   block_batch batch;
   paged_cache numbers, means;
@@ -41,8 +15,18 @@ struct decode_kernel {
   status* statuses;  ///< [layers][items]
   const std::uint32_t* table_dev;
   round_counter* counter;
-  std::byte* stages;  ///< null: not in place
-  std::uint32_t round_blocks;
+  std::byte* stages;           ///< null: not in place
+  std::uint32_t round_blocks;  ///< blocks of the batch in a round
+};
+
+/// One warp decodes a tile. In place, the compressed bytes of a round are copied to its stages
+/// before any number is written, and copied back where a block turns out to be damaged, or the
+/// prediction to be another.
+template <number_format Target, mean_source Source, number_format Mean, bool kOneRow>
+struct decode_kernel : decode_parameters {
+  using coding = typename coding_of<Target, Source, Mean>::type;
+  using number_type = pattern_of<Target>;
+  static constexpr std::uint32_t kTableWords = coding::kContexts * kSlots;
 
   static std::size_t shared_bytes(std::uint32_t round_blocks, std::uint32_t tiles) {
     return kTableWords * 4 + std::size_t{round_blocks} * tiles * sizeof(status) + 16;
@@ -117,14 +101,16 @@ struct decode_kernel {
     return s;
   }
 
+  static SKV_DEVICE bool overlap(std::uint32_t a, std::uint32_t a_count, std::uint32_t b,
+                                 std::uint32_t b_count) {
+    return a < b ? b - a < a_count : a - b < b_count;
+  }
   SKV_DEVICE bool is_wanted(const tile_place& p) const {
     const tensor_plan& t = plan.tensors[p.tensor];
     if (t.opaque_bytes != 0) return true;
     const std::uint32_t heads = p.shape.width / t.head_dim;
-    return p.first_token < wanted.first_token + wanted.tokens &&
-           p.first_token + p.shape.tokens > wanted.first_token &&
-           p.first_head < wanted.first_head + wanted.heads &&
-           p.first_head + heads > wanted.first_head;
+    return overlap(p.first_token, p.shape.tokens, wanted.first_token, wanted.tokens) &&
+           overlap(p.first_head, heads, wanted.first_head, wanted.heads);
   }
 
   SKV_DEVICE status decode(std::uint32_t block, std::uint32_t tile, std::uint32_t items,

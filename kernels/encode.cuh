@@ -6,28 +6,7 @@
 
 namespace skv::cuda {
 
-/// Where compressed blocks go: slots, which may be the raw blocks themselves; or one after the other.
-struct encoded_places {
-  block_places slots;          ///< not used if `packed` is set
-  std::uint32_t slot_bytes;    ///< what fits a slot
-  std::byte* packed;           ///< aligned to kBlockAlign
-  std::uint64_t packed_bytes;  ///< room there
-  tile_record* records;        ///< [layers][items][tiles]
-  std::uint32_t* sizes;        ///< [layers][items]; 0 for a block that stays raw
-  status* statuses;            ///< [layers][items]
-  std::uint64_t* offsets;      ///< [layers][items], packed blocks; null for slots
-  std::uint64_t* total_bytes;  ///< of all packed blocks, also those that do not fit
-};
-
-/// One warp encodes a tile into its stage; when all tiles of a block are there, and fit, warps copy
-/// them to their place: until then nothing of the block is overwritten.
-template <number_format Target, mean_source Source, number_format Mean, bool kOneRow>
-struct encode_kernel {
-  using coding = typename coding_of<Target, Source, Mean>::type;
-  using number_type = pattern_of<Target>;
-  static constexpr std::uint32_t kTableWords =
-      coding::kContexts * kMaxTokens * encode_entry::kWords;
-
+struct encode_parameters {
   block_plan plan;
   block_batch batch;
   paged_cache numbers, means;
@@ -37,6 +16,16 @@ struct encode_kernel {
   std::uint64_t* descriptors;  ///< one per round, if packed
   std::byte* stages;           ///< tiles of a round for every block of the grid
   std::uint32_t round_blocks;  ///< blocks of the batch in a round
+};
+
+/// One warp encodes a tile into its stage; when all tiles of a block are there, and fit, warps copy
+/// them to their place: until then nothing of the block is overwritten.
+template <number_format Target, mean_source Source, number_format Mean, bool kOneRow>
+struct encode_kernel : encode_parameters {
+  using coding = typename coding_of<Target, Source, Mean>::type;
+  using number_type = pattern_of<Target>;
+  static constexpr std::uint32_t kTableWords =
+      coding::kContexts * kMaxTokens * encode_entry::kWords;
 
   /// A block of the round, in shared memory.
   struct member {

@@ -1,7 +1,7 @@
 // A block cut into tiles, and the batch, as kernels get them: trivially copyable.
 #pragma once
 
-#include <skv/cuda/pages.hpp>
+#include <skv/cuda/codec.hpp>
 #include <skv/number/format.hpp>
 #include <skv/profile/profile.hpp>
 #include <skv/scale/per_channel.hpp>
@@ -29,26 +29,8 @@ struct block_plan {
   const channel<std::uint32_t>* channels_dev;
 };
 
-/// Some blocks, as `items` of the plan's layers; block number = layer * items + item.
-struct block_batch {
-  std::uint32_t items;
-  const std::uint32_t* item_count_dev;    ///< how many of them there are now; null: all
-  const std::uint32_t* token_counts_dev;  ///< [items], tokens in each block; null: all full
-
-  SKV_HOST_DEVICE std::uint32_t item_count() const {
-    if (item_count_dev == nullptr) return items;
-    return *item_count_dev < items ? *item_count_dev : items;
-  }
-  SKV_HOST_DEVICE std::uint32_t tokens(std::uint32_t item, std::uint32_t of) const {
-    if (token_counts_dev == nullptr) return of;
-    return token_counts_dev[item] < of ? token_counts_dev[item] : of;
-  }
-};
-
 /// Tiles of a block start at multiples of this in their slot.
 inline constexpr std::uint32_t kTileAlign = 4;
-/// Blocks start at multiples of this where they are packed.
-inline constexpr std::uint32_t kBlockAlign = 16;
 
 template <class T>
 SKV_HOST_DEVICE constexpr T round_up(T a, T to) {

@@ -1,0 +1,131 @@
+// The codec on the GPU: blocks of a paged cache, in device memory, on a stream.
+#pragma once
+
+#include <memory>
+#include <skv/base/status.hpp>
+#include <skv/cuda/pages.hpp>
+#include <skv/profile/profile.hpp>
+#include <skv/tile/block_image.hpp>
+
+namespace skv::cuda {
+
+/// Some blocks: `items` of them in every layer of the codec's geometry. Arrays of a batch are
+/// [layers][items]; in a captured graph `items` is the most there can be.
+struct block_batch {
+  std::uint32_t items = 0;
+  const std::uint32_t* item_count_dev = nullptr;    ///< how many there are now; null: all
+  const std::uint32_t* token_counts_dev = nullptr;  ///< [items], tokens in a block; null: all
+
+  SKV_HOST_DEVICE std::uint32_t item_count() const {
+    if (item_count_dev == nullptr) return items;
+    return *item_count_dev < items ? *item_count_dev : items;
+  }
+  SKV_HOST_DEVICE std::uint32_t tokens(std::uint32_t item, std::uint32_t of) const {
+    if (token_counts_dev == nullptr) return of;
+    return token_counts_dev[item] < of ? token_counts_dev[item] : of;
+  }
+};
+
+/// Where compressed blocks go, and what is said of each. Device pointers; pinned host memory that
+/// the device can write serves as well.
+///
+/// Slots: a block's bytes go to the start of its slot if they are at most `slot_bytes`; otherwise
+/// its status is does_not_fit, its size 0, and nothing is written there. Slots may be the raw
+/// blocks themselves (in place): a block is only overwritten once all of it is encoded and fits.
+/// Packed: blocks follow each other in the order of the batch, each at a multiple of kBlockAlign.
+struct encoded_places {
+  block_places slots;                    ///< starts at multiples of 4; not used if `packed` is set
+  std::uint32_t slot_bytes = 0;          ///< room in each slot
+  std::byte* packed = nullptr;           ///< at a multiple of kBlockAlign
+  std::uint64_t packed_bytes = 0;        ///< room there
+  tile_record* records = nullptr;        ///< [layers][items][tiles_per_block]
+  std::uint32_t* sizes = nullptr;        ///< [layers][items], bytes
+  status* statuses = nullptr;            ///< [layers][items]: ok or does_not_fit
+  std::uint64_t* offsets = nullptr;      ///< [layers][items], where packed blocks begin
+  std::uint64_t* total_bytes = nullptr;  ///< of all packed blocks, those that do not fit included
+};
+
+/// Where compressed blocks are, as encoding left them. None of these arrays is trusted.
+struct stored_places {
+  block_places slots;
+  std::uint32_t slot_bytes = 0;
+  const std::byte* packed = nullptr;
+  std::uint64_t packed_bytes = 0;
+  const std::uint64_t* offsets = nullptr;
+  const tile_record* records = nullptr;
+  const std::uint32_t* sizes = nullptr;
+  const status* statuses = nullptr;  ///< of encoding: blocks that are not ok there stayed raw
+};
+
+/// Tokens and heads that are wanted: tiles that have none of them are not touched; tiles that have
+/// some are decoded whole.
+struct wanted_range {
+  std::uint32_t first_token = 0, tokens = 0xffffffff;
+  std::uint32_t first_head = 0, heads = 0xffffffff;
+};
+
+/// Packed blocks begin at multiples of this.
+inline constexpr std::uint32_t kBlockAlign = 16;
+
+/// What a call may use of the device.
+struct launch_limits {
+  std::uint32_t multiprocessors = 0;  ///< SMs to run on; 0: all
+};
+
+/// Room that a call works in. Its content does not matter and need not be kept.
+struct workspace {
+  void* data = nullptr;  ///< device memory at a multiple of 256
+  std::size_t bytes = 0;
+};
+
+/// Codes blocks as a profile and a geometry say. Holds tables and scales in the memory of the device
+/// that was current when it was made. Immutable: any number of threads and streams may use one at
+/// once, with a workspace for each call in flight. It must live until the calls, and the graphs that
+/// captured them, are done.
+///
+/// Numbers are rows of contiguous channels, aligned to their size. Calls enqueue on `stream` (a
+/// cudaStream_t) and return: no allocation, no synchronisation, no read of device arrays by the host.
+/// They can be captured in a graph. A result that is not `done` says what is wrong with the call;
+/// what is wrong with a block is in its status, on the device.
+class codec {
+ public:
+  /// Copies the profile's tables to the device and waits for that. Fails with invalid_argument (the
+  /// geometry), wrong_profile (no scales for it), unsupported (no device, no memory there).
+  static result<codec> make(const profile_ptr& p, const block_geometry& geometry);
+  codec(codec&&) noexcept;
+  codec& operator=(codec&&) noexcept;
+  ~codec();
+
+  /// Tile records per block.
+  std::uint32_t tiles_per_block() const;
+  /// A slot of this size holds every block.
+  std::uint32_t max_block_bytes() const;
+  /// Room in which so many items fit, packed.
+  std::uint64_t max_compressed_bytes(std::uint32_t items) const;
+  /// What the calls need for batches of up to `max_items`. It grows with the device, hardly with
+  /// the batch.
+  std::size_t workspace_bytes(std::uint32_t max_items, launch_limits limits = {}) const;
+
+  /// Encodes `numbers`. `means` is read only if the profile's means are given; its tensors have the
+  /// profile's mean format.
+  result<done> encode_async(const block_batch& batch, const paged_cache& numbers,
+                            const paged_cache& means, const encoded_places& out, workspace room,
+                            void* stream, launch_limits limits = {}) const;
+
+  /// Decodes what encode_async wrote, into `numbers`. `statuses` [layers][items] tells of each block:
+  /// ok; does_not_fit (it had stayed raw, and is not in this cache); truncated, corrupt,
+  /// wrong_prediction (the numbers written are worth nothing). `in_place`: slots are the blocks of
+  /// `numbers` themselves; then `wanted` must be everything, a block that had stayed raw is ok, and
+  /// one that cannot be decoded keeps its compressed bytes.
+  result<done> decode_async(const block_batch& batch, const stored_places& in,
+                            const paged_cache& means, const paged_cache& numbers, bool in_place,
+                            const wanted_range& wanted, status* statuses, workspace room,
+                            void* stream, launch_limits limits = {}) const;
+
+ private:
+  struct state;
+  explicit codec(std::unique_ptr<state> s);
+  std::unique_ptr<state> state_;
+};
+
+}  // namespace skv::cuda

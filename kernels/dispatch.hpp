@@ -1,0 +1,32 @@
+// From run-time ids to the type of a kernel: one fold over the list of codings.
+#pragma once
+
+#include <skv/predict/list.hpp>
+
+namespace skv::cuda {
+
+/// Calls f.template operator()<Target, Source, Mean, kOneRow>() for the coding of the ids; false if
+/// there is none.
+template <class F>
+bool with_kernel(format_id target, mean_source source, format_id mean, bool one_row, F&& f) {
+  return coded_pairs::any([&](auto pair) {
+    using Pair = decltype(pair);
+    constexpr number_format T = Pair::kTarget, M = Pair::kMean;
+    if (T.id != target || M.id != mean) return false;
+    const auto with_source = [&]<mean_source Source> {
+      if (one_row)
+        f.template operator()<T, Source, M, true>();
+      else
+        f.template operator()<T, Source, M, false>();
+      return true;
+    };
+    if (source == mean_source::given) return with_source.template operator()<mean_source::given>();
+    if constexpr (T == M) {
+      if (source == mean_source::none) return with_source.template operator()<mean_source::none>();
+      return with_source.template operator()<mean_source::previous_token>();
+    }
+    return false;
+  });
+}
+
+}  // namespace skv::cuda
