@@ -1,13 +1,25 @@
+# skv::cuda: the kernels and their host side. Architectures: all that this nvcc knows of those below, and
+# PTX of the newest of them.
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-  set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 90-virtual)
+  set(CMAKE_CUDA_ARCHITECTURES 90)
 endif()
 enable_language(CUDA)
-find_package(CUDAToolkit REQUIRED)
+find_package(CUDAToolkit 12.4 REQUIRED)
 
-file(GLOB sources CONFIGURE_DEPENDS kernels/*.cu)
-add_library(skv_cuda ${sources})
+add_library(skv_cuda kernels/codec.cpp kernels/plan.cpp)
 add_library(skv::cuda ALIAS skv_cuda)
 set_target_properties(skv_cuda PROPERTIES EXPORT_NAME cuda
   VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
-target_link_libraries(skv_cuda PUBLIC skv::skv
+target_link_libraries(skv_cuda PUBLIC skv::skv skv::cpu
   PRIVATE $<BUILD_INTERFACE:skv_build_flags> CUDA::cudart_static)
+
+# Every format's kernels are objects of their own, for they take long to compile.
+foreach(format IN ITEMS bf16 fp16 e4m3 e5m2)
+  add_library(skv_cuda_${format} OBJECT kernels/encode.cu kernels/decode.cu)
+  target_compile_definitions(skv_cuda_${format} PRIVATE SKV_TARGET=${format})
+  target_compile_options(skv_cuda_${format} PRIVATE
+    # CMake 3.25 does not know the standards of nvcc 13.
+    $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20 -Werror=all-warnings>)
+  target_link_libraries(skv_cuda_${format} PRIVATE skv::skv)
+  target_sources(skv_cuda PRIVATE $<TARGET_OBJECTS:skv_cuda_${format}>)
+endforeach()

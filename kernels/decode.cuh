@@ -2,22 +2,10 @@
 #pragma once
 
 #include "pages.cuh"
+#include "parameters.hpp"
 #include "rounds.cuh"
 
 namespace skv::cuda {
-
-struct decode_parameters {
-  block_plan plan;
-  block_batch batch;
-  paged_cache numbers, means;
-  stored_places in;
-  wanted_range wanted;
-  status* statuses;  ///< [layers][items]
-  const std::uint32_t* table_dev;
-  round_counter* counter;
-  std::byte* stages;           ///< null: not in place
-  std::uint32_t round_blocks;  ///< blocks of the batch in a round
-};
 
 /// One warp decodes a tile. In place, the compressed bytes of a round are copied to its stages
 /// before any number is written, and copied back where a block turns out to be damaged, or the

@@ -2,21 +2,10 @@
 #pragma once
 
 #include "pages.cuh"
+#include "parameters.hpp"
 #include "rounds.cuh"
 
 namespace skv::cuda {
-
-struct encode_parameters {
-  block_plan plan;
-  block_batch batch;
-  paged_cache numbers, means;
-  encoded_places out;
-  const std::uint32_t* table_dev;
-  round_counter* counter;
-  std::uint64_t* descriptors;  ///< one per round, if packed
-  std::byte* stages;           ///< tiles of a round for every block of the grid
-  std::uint32_t round_blocks;  ///< blocks of the batch in a round
-};
 
 /// One warp encodes a tile into its stage; when all tiles of a block are there, and fit, warps copy
 /// them to their place: until then nothing of the block is overwritten.

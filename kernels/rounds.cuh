@@ -4,12 +4,9 @@
 
 #include <skv/lanes/device.cuh>
 
-namespace skv::cuda {
+#include "parameters.hpp"
 
-/// At the start of a workspace, zeroed before each launch.
-struct round_counter {
-  std::uint64_t next;  ///< only the low half counts; the alignment is for what follows
-};
+namespace skv::cuda {
 
 /// The next round: the same in all threads of the block. `ticket` is shared memory.
 SKV_DEVICE std::uint32_t next_round(round_counter* counter, std::uint32_t* ticket) {

@@ -3,8 +3,7 @@
 
 #include <skv/lanes/lanes.hpp>
 
-#include "plan.hpp"
-#include "rounds.cuh"
+#include "parameters.hpp"
 
 namespace skv::cuda {
 

@@ -5,7 +5,7 @@
 
 namespace skv::cuda {
 
-/// Threads per block, and blocks per multiprocessor that registers must allow.
+/// Threads per block, and how many blocks registers must leave room for on a multiprocessor.
 struct occupancy {
   std::uint32_t threads, blocks;
 };
@@ -15,11 +15,7 @@ struct policy {
 };
 
 /// `architecture` is 10 * major + minor. Decoding shares a table of 48 or 96 KiB per block, so its
-/// blocks are large; where shared memory is small one block of them must do.
-constexpr policy policy_of(int architecture) {
-  const bool small_shared_memory =
-      architecture == 86 || architecture == 89 || architecture == 120;  // 100 KiB
-  return small_shared_memory ? policy{{256, 4}, {768, 1}} : policy{{256, 4}, {512, 2}};
-}
+/// blocks are large. Threads are the same everywhere: code for 80 also runs on 86 and 89.
+constexpr policy policy_of(int /*architecture*/) { return {{256, 4}, {512, 2}}; }
 
 }  // namespace skv::cuda

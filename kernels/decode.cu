@@ -1,0 +1,15 @@
+// The decoding kernels of one format: compiled for each, with SKV_TARGET naming it.
+#include "decode.cuh"
+
+#include "entry.cuh"
+
+namespace skv::cuda {
+
+template <>
+kernel_entry find_decode_kernel<format_id::SKV_TARGET>(mean_source source, format_id mean,
+                                                       bool one_row) {
+  return entry_of<decode_kernel, decode_parameters, format_id::SKV_TARGET, kPolicy.decode>(
+      source, mean, one_row);
+}
+
+}  // namespace skv::cuda

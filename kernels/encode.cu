@@ -1,0 +1,15 @@
+// The encoding kernels of one format: compiled for each, with SKV_TARGET naming it.
+#include "encode.cuh"
+
+#include "entry.cuh"
+
+namespace skv::cuda {
+
+template <>
+kernel_entry find_encode_kernel<format_id::SKV_TARGET>(mean_source source, format_id mean,
+                                                       bool one_row) {
+  return entry_of<encode_kernel, encode_parameters, format_id::SKV_TARGET, kPolicy.encode>(
+      source, mean, one_row);
+}
+
+}  // namespace skv::cuda

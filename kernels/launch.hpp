@@ -1,0 +1,26 @@
+// Kernels as the host sees them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <skv/number/format.hpp>
+#include <skv/predict/mean.hpp>
+
+namespace skv::cuda {
+
+struct encode_parameters;
+struct decode_parameters;
+
+/// A kernel: its only argument is an encode_parameters or a decode_parameters.
+struct kernel_entry {
+  const void* function = nullptr;  ///< null: there is no such coding
+  std::size_t (*shared_bytes)(std::uint32_t round_blocks, std::uint32_t tiles) = nullptr;
+};
+
+/// Defined for every format of kFormats, each in an object of its own: kernels take long to compile.
+template <format_id Target>
+kernel_entry find_encode_kernel(mean_source source, format_id mean, bool one_row);
+template <format_id Target>
+kernel_entry find_decode_kernel(mean_source source, format_id mean, bool one_row);
+
+}  // namespace skv::cuda

@@ -1,0 +1,38 @@
+// What the kernels are given.
+#pragma once
+
+#include "plan.hpp"
+
+namespace skv::cuda {
+
+/// At the start of a workspace, zeroed before each launch.
+struct round_counter {
+  std::uint64_t next;  ///< only the low half counts; the alignment is for what follows
+};
+
+struct encode_parameters {
+  block_plan plan;
+  block_batch batch;
+  paged_cache numbers, means;
+  encoded_places out;
+  const std::uint32_t* table_dev;
+  round_counter* counter;
+  std::uint64_t* descriptors;  ///< one per round, if packed
+  std::byte* stages;           ///< tiles of a round for every block of the grid
+  std::uint32_t round_blocks;  ///< blocks of the batch in a round
+};
+
+struct decode_parameters {
+  block_plan plan;
+  block_batch batch;
+  paged_cache numbers, means;
+  stored_places in;
+  wanted_range wanted;
+  status* statuses;  ///< [layers][items]
+  const std::uint32_t* table_dev;
+  round_counter* counter;
+  std::byte* stages;           ///< null: not in place
+  std::uint32_t round_blocks;  ///< blocks of the batch in a round
+};
+
+}  // namespace skv::cuda
