@@ -13,20 +13,12 @@
 #include <new>
 #include <utility>
 
-#if defined(__has_feature)
-#define SKV_SIMT_HAS_FEATURE(x) __has_feature(x)
-#else
-#define SKV_SIMT_HAS_FEATURE(x) 0
-#endif
-#if defined(__SANITIZE_THREAD__) || SKV_SIMT_HAS_FEATURE(thread_sanitizer)
-#define SKV_SIMT_THREAD_SANITIZER 1
-#include <sanitizer/tsan_interface.h>
-#endif
+#include "support/effort.hpp"
 
 namespace skv::simt {
 
 /// Does AddressSanitizer end the program at the first access of a red zone?
-#if defined(__SANITIZE_ADDRESS__) || SKV_SIMT_HAS_FEATURE(address_sanitizer)
+#if defined(__SANITIZE_ADDRESS__) || SKV_TEST_HAS_FEATURE(address_sanitizer)
 inline constexpr bool kAddressSanitizer = true;
 #else
 inline constexpr bool kAddressSanitizer = false;
@@ -86,9 +78,6 @@ class fiber {
   fiber& operator=(const fiber&) = delete;
   ~fiber() {
     if (inner_) ASAN_UNPOISON_MEMORY_REGION(stack_.bottom, stack_.size);
-#if defined(SKV_SIMT_THREAD_SANITIZER)
-    if (tsan_fiber_ != nullptr) __tsan_destroy_fiber(tsan_fiber_);
-#endif
   }
 
   /// `body` runs at the first resume().
@@ -108,10 +97,6 @@ class fiber {
     };
     inner_ = context::fiber(std::allocator_arg, context::preallocated(in.sp, in.size, in),
                             borrowed_stack{}, run);
-#if defined(SKV_SIMT_THREAD_SANITIZER)
-    tsan_fiber_ = __tsan_create_fiber(0);
-    tsan_caller_ = __tsan_get_current_fiber();
-#endif
   }
 
   /// From outside: runs it until it pauses or ends.
@@ -137,30 +122,26 @@ class fiber {
     void deallocate(boost::context::stack_context&) const noexcept {}
   };
 
-#if defined(SKV_SIMT_THREAD_SANITIZER)
-  void enter(void**) { __tsan_switch_to_fiber(tsan_fiber_, 0); }
-  void arrived(void*) {}
-  void leave(void**) { __tsan_switch_to_fiber(tsan_caller_, 0); }
-  void returned(void*) {}
-  void* tsan_fiber_ = nullptr;
-  void* tsan_caller_ = nullptr;
-#elif defined(__SANITIZE_ADDRESS__) || SKV_SIMT_HAS_FEATURE(address_sanitizer)
-  void enter(void** fake) { __sanitizer_start_switch_fiber(fake, stack_.bottom, stack_.size); }
-  void arrived(void* fake) {
-    __sanitizer_finish_switch_fiber(fake, &caller_bottom_, &caller_size_);
+  // The sanitizer must know the stack; `fake` is its record of the one that is left.
+  void enter(void** fake) {
+    if constexpr (kAddressSanitizer)
+      __sanitizer_start_switch_fiber(fake, stack_.bottom, stack_.size);
   }
-  void leave(void** fake) { __sanitizer_start_switch_fiber(fake, caller_bottom_, caller_size_); }
-  void returned(void* fake) { __sanitizer_finish_switch_fiber(fake, nullptr, nullptr); }
-  const void* caller_bottom_ = nullptr;
-  std::size_t caller_size_ = 0;
-#else
-  void enter(void**) {}
-  void arrived(void*) {}
-  void leave(void**) {}
-  void returned(void*) {}
-#endif
+  void arrived(void* fake) {
+    if constexpr (kAddressSanitizer)
+      __sanitizer_finish_switch_fiber(fake, &caller_bottom_, &caller_size_);
+  }
+  void leave(void** fake) {
+    if constexpr (kAddressSanitizer)
+      __sanitizer_start_switch_fiber(fake, caller_bottom_, caller_size_);
+  }
+  void returned(void* fake) {
+    if constexpr (kAddressSanitizer) __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
+  }
 
   stack_span stack_;
+  const void* caller_bottom_ = nullptr;
+  std::size_t caller_size_ = 0;
   boost::context::fiber* caller_ = nullptr;  // lies on the fiber's own stack
   // Its destructor would unwind by an exception, through functions that may be noexcept.
   union {

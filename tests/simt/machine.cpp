@@ -18,8 +18,8 @@ std::string name_of(const thread_state& t) {
 }
 
 std::string to_string(const call_site& site) {
-  const std::string path = site.file_name();
-  return path.substr(path.rfind('/') + 1) + ":" + std::to_string(site.line());
+  const std::string path = site.file;
+  return path.substr(path.rfind('/') + 1) + ":" + std::to_string(site.line);
 }
 
 }  // namespace
@@ -69,6 +69,7 @@ report machine::run() {
   }
   current = outer;
   check_memory();
+  if (!report_) report_.message += " (seed " + std::to_string(shape_.seed) + ")";
   return report_;
 }
 
@@ -121,8 +122,7 @@ void machine::meet(thread_state& t, meeting what, const call_site& site) {
   if (warp.waiting == 0) {
     warp.what = what;
     warp.site = site;
-  } else if (warp.what != what || warp.site.line() != site.line() ||
-             warp.site.column() != site.column()) {
+  } else if (warp.what != what || !(warp.site == site)) {
     fail(outcome::divergence, "divergence: " + name_of(t) + " comes to " + here() +
                                   " while lanes of its warp wait at " + name_of(warp.what) + " (" +
                                   to_string(warp.site) + ")");
@@ -214,9 +214,9 @@ std::string machine::standstill() const {
     if (t.runner.finished()) continue;
     const bool runs = t.in_warp->runnable >> t.thread % kWarpThreads & 1;
     const std::string place =
-        t.site.line() == 0 ? "has not come to a scheduling point"
-                           : (runs ? "runs from " : "waits at " + name_of(t.in_warp->what) + " ") +
-                                 to_string(t.site);
+        t.site.line == 0 ? "has not come to a scheduling point"
+                         : (runs ? "runs from " : "waits at " + name_of(t.in_warp->what) + " ") +
+                               to_string(t.site);
     bool known = false;
     for (auto& [text, others] : places)
       if (text.ends_with(place)) {

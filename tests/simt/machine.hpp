@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <source_location>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "simt/buffer.hpp"
@@ -16,6 +16,9 @@
 namespace skv::simt {
 
 inline constexpr std::uint32_t kWarpThreads = 32;
+inline constexpr std::uint32_t kMaxBlockThreads = 1024;
+/// Two memory mappings each; Linux allows a process 65,530.
+inline constexpr std::uint64_t kMaxThreads = 24576;
 
 struct launch_shape {
   std::uint32_t blocks = 1;
@@ -38,8 +41,19 @@ struct [[nodiscard]] report {
 /// What a thread takes part in; none: it runs.
 enum class meeting : std::uint8_t { none, ballot, any, sum, shuffle, sync_warp, sync_block };
 
-/// Where the kernel's text calls a device function.
-using call_site = std::source_location;
+/// Where the kernel's text calls a device function. (clang 14 has no std::source_location.)
+struct call_site {
+  const char* file = "";
+  std::uint32_t line = 0;
+
+  static constexpr call_site current(const char* file = __builtin_FILE(),
+                                     std::uint32_t line = __builtin_LINE()) {
+    return {file, line};
+  }
+  bool operator==(const call_site& other) const {
+    return line == other.line && std::string_view(file) == other.file;
+  }
+};
 
 class machine;
 
@@ -97,14 +111,15 @@ class machine {
   void meet(thread_state& t, meeting what, const call_site& site);
 
  private:
-  static constexpr std::uint32_t kPolls = 1000;  // of all that run: they wait for nothing
+  /// When all that can run have polled one word each so often, with no other deed between, nothing
+  /// will ever change. (A kernel that gives up after so many polls would be wronged.)
+  static constexpr std::uint32_t kPolls = 1000;
   static constexpr std::uint32_t kLogBurst = 13;
 
   enum class scope : std::uint8_t { all, block, warp };
 
   std::uint32_t warps_per_block() const { return shape_.threads_per_block / kWarpThreads; }
   thread_state& pick();
-  void begin(thread_state& t, void (*body)(const void*), const void* kernel);
   void finish(thread_state& t);
   void make_runnable(warp_state& warp, std::uint32_t lanes);
   void stop_running(warp_state& warp, std::uint32_t lanes);
