@@ -3,7 +3,7 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/skv)
 
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp" PATTERN "*.cuh")
-install(TARGETS skv_headers skv_cpu EXPORT skv-targets)
+install(TARGETS skv_headers skv_cpu skv_c EXPORT skv-targets)
 if(SKV_CUDA)
   install(TARGETS skv_cuda EXPORT skv-targets)
 endif()
