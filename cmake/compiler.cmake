@@ -41,3 +41,14 @@ if(PROJECT_IS_TOP_LEVEL AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
     set(CMAKE_CXX_COMPILER_LAUNCHER ${SKV_CCACHE})
   endif()
 endif()
+
+# skv_export_only(<library> <map>): if shared, the library shows what the linker's version script lists.
+# Hidden visibility is not enough: the standard library's templates are declared visible.
+function(skv_export_only library map)
+  cmake_path(ABSOLUTE_PATH map)
+  get_target_property(type ${library} TYPE)
+  if(type STREQUAL "SHARED_LIBRARY" AND UNIX AND NOT APPLE)
+    target_link_options(${library} PRIVATE LINKER:--version-script=${map})
+    set_property(TARGET ${library} APPEND PROPERTY LINK_DEPENDS ${map})
+  endif()
+endfunction()

@@ -1,9 +1,12 @@
 // A loop on several threads.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -32,7 +35,11 @@ void parallel_for(std::size_t count, unsigned threads, const F& f) {
   };
   {
     std::vector<std::jthread> others;
-    for (std::size_t t = 1; t < threads && t < count; ++t) others.emplace_back(work);
+    try {
+      for (std::size_t t = 1; t < threads && t < count; ++t) others.emplace_back(work);
+    } catch (const std::system_error&) {
+      // No more threads to be had: those that there are do it all.
+    }
     work();
   }
   if (failure) std::rethrow_exception(failure);

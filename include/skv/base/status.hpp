@@ -22,6 +22,7 @@ enum class status : std::uint8_t {
   corrupt = 6,           ///< bytes that no encoder writes, or a checksum that differs
   wrong_profile = 7,     ///< the profile is not the one that the data were coded with
   wrong_prediction = 8,  ///< the prediction is not the one that the data were coded with
+  out_of_memory = 9,     ///< the C ABI only: C++ functions throw std::bad_alloc
 };
 
 /// The name of a status, as in the enumeration.
@@ -36,6 +37,7 @@ constexpr std::string_view to_string(status s) {
     case status::corrupt: return "corrupt";
     case status::wrong_profile: return "wrong_profile";
     case status::wrong_prediction: return "wrong_prediction";
+    case status::out_of_memory: return "out_of_memory";
   }
   return "unknown status";
 }
