@@ -1,4 +1,4 @@
-// Rows of numbers in pages, and which tile of a block is what.
+// Rows of numbers in pages.
 #pragma once
 
 #include <skv/lanes/warp.cuh>
@@ -62,43 +62,6 @@ struct channel_rows {
     return {w.floor, w.context};
   }
 };
-
-/// One tile of a block.
-struct tile_place {
-  std::uint32_t tensor;
-  std::uint32_t first_token, first_head;
-  tile_shape shape;            ///< no tokens: nothing is there
-  std::uint32_t opaque_first;  ///< opaque bytes from here on, shape.width of them
-
-  SKV_DEVICE std::byte* in(const paged_cache& cache, std::byte* block) const {
-    const tensor_place& t = cache.tensors[tensor];
-    return block + t.offset_bytes + opaque_first +
-           std::int64_t{first_token} * t.token_stride_bytes +
-           std::int64_t{first_head} * t.head_stride_bytes;
-  }
-};
-
-/// Tile `tile` of a block with `tokens` tokens.
-SKV_DEVICE tile_place place_of(const block_plan& plan, std::uint32_t tile, std::uint32_t tokens) {
-  tile_place p{};
-  while (p.tensor + 1 < plan.tensor_count && tile >= plan.tensors[p.tensor + 1].first_tile)
-    ++p.tensor;
-  const tensor_plan& t = plan.tensors[p.tensor];
-  const std::uint32_t i = tile - t.first_tile;
-  if (t.opaque_bytes != 0) {
-    p.opaque_first = i * plan.stage_bytes;
-    const std::uint32_t left = t.opaque_bytes - p.opaque_first;
-    p.shape = {1, left < plan.stage_bytes ? left : plan.stage_bytes};
-    return p;
-  }
-  p.first_token = i / t.head_tiles * t.tile_tokens;
-  p.first_head = i % t.head_tiles * t.tile_heads;
-  const std::uint32_t tokens_left = tokens > p.first_token ? tokens - p.first_token : 0;
-  const std::uint32_t heads_left = t.heads - p.first_head;
-  p.shape = {tokens_left < t.tile_tokens ? tokens_left : t.tile_tokens,
-             (heads_left < t.tile_heads ? heads_left : t.tile_heads) * t.head_dim};
-  return p;
-}
 
 template <class Element, bool kOneRow>
 SKV_DEVICE page_rows<Element, kOneRow> rows_of(const block_plan& plan, const tile_place& p,

@@ -1,9 +1,9 @@
 // Blocks of a paged cache in some layout, and what the CPU codec makes of them.
 #pragma once
 
-#include <kernels/pages.cuh>
 #include <kernels/plan.hpp>
 #include <skv/cpu/codec.hpp>
+#include <skv/tile/hash.hpp>
 
 #include <algorithm>
 #include <numeric>

@@ -1,0 +1,72 @@
+// Device memory for tests, and whether there is a device.
+#pragma once
+
+#include <cuda_runtime_api.h>
+#include <gtest/gtest.h>
+
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace skv::gpu {
+
+inline void check(cudaError_t e) {
+  if (e != cudaSuccess) throw std::runtime_error(cudaGetErrorString(e));
+}
+
+/// The reason why nothing can be run, or nothing.
+inline std::string missing_device() {
+  int count = 0;
+  const cudaError_t e = cudaGetDeviceCount(&count);
+  if (e != cudaSuccess) return std::string("no CUDA device: ") + cudaGetErrorString(e);
+  return count == 0 ? "no CUDA device" : "";
+}
+
+/// An array in device memory with fences on both sides, which the destructor's owner checks.
+template <class T>
+class device_array {
+ public:
+  static constexpr std::size_t kFence = 4096;
+  static constexpr unsigned char kCanary = 0xA5;
+
+  explicit device_array(std::size_t count) : count_(count) {
+    check(cudaMalloc(&memory_, bytes() + 2 * kFence));
+    check(cudaMemset(memory_, kCanary, bytes() + 2 * kFence));
+  }
+  explicit device_array(std::span<const T> values) : device_array(values.size()) {
+    if (!values.empty())
+      check(cudaMemcpy(data(), values.data(), values.size_bytes(), cudaMemcpyHostToDevice));
+  }
+  device_array(const device_array&) = delete;
+  device_array& operator=(const device_array&) = delete;
+  ~device_array() { cudaFree(memory_); }
+
+  T* data() const { return reinterpret_cast<T*>(static_cast<std::byte*>(memory_) + kFence); }
+  std::size_t size() const { return count_; }
+  std::size_t bytes() const { return (count_ * sizeof(T) + 255) / 256 * 256; }
+
+  std::vector<T> to_host() const {
+    std::vector<T> v(count_);
+    check(cudaMemcpy(v.data(), data(), count_ * sizeof(T), cudaMemcpyDeviceToHost));
+    return v;
+  }
+  void fill(unsigned char byte) const { check(cudaMemset(data(), byte, count_ * sizeof(T))); }
+
+  /// Has nothing been written around the array?
+  bool is_intact() const {
+    std::vector<unsigned char> all(bytes() + 2 * kFence);
+    check(cudaMemcpy(all.data(), memory_, all.size(), cudaMemcpyDeviceToHost));
+    bool intact = true;
+    for (std::size_t i = 0; i < kFence; ++i) intact &= all[i] == kCanary;
+    for (std::size_t i = kFence + count_ * sizeof(T); i < all.size(); ++i)
+      intact &= all[i] == kCanary;
+    return intact;
+  }
+
+ private:
+  void* memory_ = nullptr;
+  std::size_t count_;
+};
+
+}  // namespace skv::gpu
