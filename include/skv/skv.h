@@ -14,6 +14,7 @@
 // it is zero, and otherwise fails with SKV_UNSUPPORTED.
 #pragma once
 
+// This is C: NOLINTBEGIN(modernize-*, readability-identifier-naming)
 #include <stddef.h>
 #include <stdint.h>
 
@@ -238,3 +239,4 @@ SKV_API skv_status skv_decode(const skv_codec* codec, skv_decode_item* items, si
 #ifdef __cplusplus
 }
 #endif
+// NOLINTEND(modernize-*, readability-identifier-naming)

@@ -13,6 +13,7 @@ error current_failure() noexcept;
 
 /// Calls f, which returns a result<done>; what it throws becomes a failure.
 template <class F>
+// NOLINTNEXTLINE(bugprone-exception-escape): the string of a failure caught here is a short one
 result<done> attempt(const F& f) noexcept {
   static_assert(std::is_same_v<std::invoke_result_t<F>, result<done>>);
   try {
@@ -23,6 +24,7 @@ result<done> attempt(const F& f) noexcept {
 }
 
 /// Remembers the outcome for skv_last_error and returns its status.
+// NOLINTNEXTLINE(bugprone-exception-escape): asks for the failure only if there is one
 skv_status finish(const result<done>& outcome) noexcept;
 
 /// The whole of a function with a status.

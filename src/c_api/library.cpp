@@ -17,7 +17,7 @@ using namespace skv::c_api;
 namespace {
 
 // The header repeats values; here they are the same.
-#define SKV_SAME(c, cpp) static_assert(c == static_cast<int>(cpp))
+#define SKV_SAME(c, cpp) static_assert((c) == static_cast<int>(cpp))
 SKV_SAME(SKV_OK, status::ok);
 SKV_SAME(SKV_DOES_NOT_FIT, status::does_not_fit);
 SKV_SAME(SKV_INVALID_ARGUMENT, status::invalid_argument);
@@ -61,7 +61,7 @@ const char* skv_last_error(void) { return last_message(); }
 
 skv_status skv_formats(skv_formats_info* info) {
   return call([&]() -> result<done> {
-    if (const auto ok = check_sized(info, sizeof info->struct_size, "info"); !ok) return ok;
+    if (auto ok = check_sized(info, sizeof info->struct_size, "info"); !ok) return ok;
     skv_formats_info known{};
     for (const number_format& f : kFormats)
       known.number_formats |= 1u << static_cast<std::uint32_t>(f.id);

@@ -165,6 +165,7 @@ TEST(batch, has_a_status_for_every_item_and_returns_the_worst) {
   const auto codec = test::c_codec_of(p.get());
   std::deque<c_case> cases;
   std::vector<skv_encode_item> encode;
+  encode.reserve(5);
   for (int i = 0; i < 5; ++i)
     encode.push_back(cases.emplace_back(kGiven, slice_of(50, 2, 8)).to_encode());
   cases[1].slice.layer = 7;
@@ -179,6 +180,7 @@ TEST(batch, has_a_status_for_every_item_and_returns_the_worst) {
   EXPECT_EQ(encode[1].compressed_bytes, 0u);
 
   std::vector<skv_decode_item> decode;
+  decode.reserve(5);
   for (std::size_t i = 0; i < 5; ++i) decode.push_back(cases[i].to_decode(encode[i % 4 ? 0 : i]));
   decode[1].record_count = 0;
   decode[2].compressed_bytes -= 1;
@@ -219,6 +221,7 @@ TEST(batch, runs_beside_others_of_the_same_codec) {
   std::deque<c_case> cases;
   for (std::uint64_t seed = 0; seed < 4; ++seed) cases.emplace_back(kGiven, slice_of(900), seed);
   std::vector<std::thread> threads;
+  threads.reserve(cases.size());
   for (c_case& c : cases)
     threads.emplace_back([&] {
       skv_encode_item e = c.to_encode();
