@@ -105,12 +105,12 @@ class buffer {
   static_assert(std::is_trivially_copyable_v<T>, "device memory holds plain data");
 
  public:
-  explicit buffer(std::string name, std::size_t count)
+  buffer(const std::string& name, std::size_t count)
       : bytes_(std::make_unique<fenced_bytes>("buffer " + name, count * sizeof(T), kAlignment,
                                               count)) {
     live_buffers().push_back(bytes_.get());
   }
-  buffer(std::string name, std::span<const T> values) : buffer(std::move(name), values.size()) {
+  buffer(const std::string& name, std::span<const T> values) : buffer(name, values.size()) {
     if (!values.empty()) std::memcpy(data(), values.data(), values.size_bytes());
   }
   buffer(buffer&&) noexcept = default;

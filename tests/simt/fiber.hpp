@@ -145,7 +145,7 @@ class fiber {
   boost::context::fiber* caller_ = nullptr;  // lies on the fiber's own stack
   // Its destructor would unwind by an exception, through functions that may be noexcept.
   union {
-    boost::context::fiber inner_;
+    boost::context::fiber inner_;  // NOLINT(readability-identifier-naming): private too
   };
 };
 

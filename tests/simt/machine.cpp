@@ -235,13 +235,16 @@ std::string machine::standstill() const {
 
 void machine::check_memory() {
   std::string text;
+  std::size_t told = 0;
   const auto check = [&](fenced_bytes& bytes) {
     const std::string damage = bytes.damage();
-    if (!damage.empty()) text += (text.empty() ? "" : "; ") + damage;
+    if (damage.empty() || ++told > 4) return;  // all blocks may have the same
+    text += (text.empty() ? "" : "; ") + damage;
   };
   for (block_state& block : blocks_) check(*block.shared);
   for (fenced_bytes* bytes : live_buffers()) check(*bytes);
-  if (text.empty()) return;
+  if (told == 0) return;
+  if (told > 4) text += "; and " + std::to_string(told - 4) + " more";
   if (report_) report_.what = outcome::overrun;
   report_.message += (report_.message.empty() ? "" : "; ") + text;
 }
