@@ -12,6 +12,7 @@ namespace skv::program {
 struct calibrate_options {
   fs::path target, reference, output;
   std::string predictor;
+  unsigned threads = 0;
 };
 result<done> calibrate(const calibrate_options& o);
 

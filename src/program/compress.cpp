@@ -24,8 +24,9 @@ result<std::uint64_t> compressed_size(const cache& c, const cache* reference,
   return bytes + front_matter(*box).size();
 }
 
-result<coding_choice> fitted(const cache& c, const cache* reference, mean_source source) {
-  auto p = fit_profile({{c.path, reference ? reference->path : fs::path()}}, source);
+result<coding_choice> fitted(const cache& c, const cache* reference, mean_source source,
+                             unsigned threads) {
+  auto p = fit_profile({{c.path, reference ? reference->path : fs::path()}}, source, threads);
   if (!p) return p.failure();
   return coding_choice{*p, true};
 }
@@ -75,13 +76,13 @@ result<coding_choice> choose_coding(const cache& c, const cache* reference,
     if (!p) return p.failure();
     return coding_choice{*p, true};
   }
-  if (wanted) return fitted(c, reference, *wanted);
+  if (wanted) return fitted(c, reference, *wanted, o.threads);
 
-  result<coding_choice> best = fitted(c, nullptr, mean_source::none);
+  result<coding_choice> best = fitted(c, nullptr, mean_source::none, o.threads);
   if (!best) return best;
   const auto best_size = compressed_size(c, nullptr, *best, o);
   if (!best_size) return best_size.failure();
-  auto other = fitted(c, nullptr, mean_source::previous_token);
+  auto other = fitted(c, nullptr, mean_source::previous_token, o.threads);
   if (!other) return other;
   const auto other_size = compressed_size(c, nullptr, *other, o);
   if (!other_size) return other_size.failure();

@@ -55,6 +55,7 @@ int main(int argc, char** argv) {
       ->check(predictors)
       ->excludes(reference);
   sub->add_option("-o,--output", cal.output, "The profile to write")->required();
+  sub->add_option("--threads", cal.threads, "0: one per processor")->capture_default_str();
   sub->callback([&] { outcome = calibrate(cal); });
 
   compress_options com;
