@@ -1,6 +1,7 @@
 // A predictor of one's own: every tensor is expected to be like that of the layer before.
 #include <cstdio>
 #include <cstring>
+#include <map>
 #include <random>
 #include <skv/skv.hpp>
 using namespace skv;

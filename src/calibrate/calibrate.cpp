@@ -4,6 +4,8 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <functional>
+#include <mutex>
 #include <skv/cpu/codec.hpp>
 #include <skv/entropy/table.hpp>
 #include <skv/number/value.hpp>
@@ -26,6 +28,7 @@ enum class pass {
   last_tokens,
   done
 };
+static_assert(static_cast<unsigned>(pass::done) == calibrator::kPasses);
 
 constexpr std::array<int, 5> kNeighbours = {-2, -1, 0, 1, 2};
 
@@ -62,12 +65,15 @@ struct calibrator::state {
   std::vector<double> prior;  // [contexts][kMaxTokens]
   cpu::tile_codec coding;
   pass now = pass::deviations;
-  std::map<tensor_id, tensor_state> tensors;
-  std::vector<std::uint64_t> counts;       // [contexts][kMaxTokens]
-  std::vector<std::uint32_t> token_costs;  // the same
+  std::mutex adding;                          // held to look up a tensor and to add to the counts
+  std::map<tensor_id, tensor_state> tensors;  // each is used by one thread at a time
+  std::vector<std::uint64_t> counts;          // [contexts][kMaxTokens]
+  std::vector<std::uint32_t> token_costs;     // the same
 
   void add_deviations(tensor_state& t, tile_shape tile, row_view<const std::byte> numbers,
                       row_view<const std::byte> means) const;
+  tensor_state& tensor(tensor_id id);
+  void add_counts(const std::vector<std::uint64_t>& more);
   std::vector<std::uint16_t> frequencies(std::uint32_t context) const;
   void price_tokens();
 };
@@ -105,6 +111,16 @@ void calibrator::state::add_deviations(tensor_state& t, tile_shape tile,
     }
 }
 
+tensor_state& calibrator::state::tensor(tensor_id id) {
+  const std::lock_guard lock(adding);
+  return tensors[id];
+}
+
+void calibrator::state::add_counts(const std::vector<std::uint64_t>& more) {
+  const std::lock_guard lock(adding);
+  std::ranges::transform(counts, more, counts.begin(), std::plus());
+}
+
 std::vector<std::uint16_t> calibrator::state::frequencies(std::uint32_t context) const {
   std::vector<double> smoothed(shape.tokens);
   for (std::uint32_t t = 0; t < shape.tokens; ++t) {
@@ -134,7 +150,7 @@ result<done> calibrator::add(tensor_id id, std::uint32_t tokens, std::uint32_t h
     return fail(status::invalid_argument, to_string(id) + ": impossible shape");
   if (s.source == mean_source::given && means.data == nullptr)
     return fail(status::invalid_argument, to_string(id) + ": there is no prediction");
-  tensor_state& t = s.tensors[id];
+  tensor_state& t = s.tensor(id);
   if (t.heads == 0) {
     t.heads = heads;
     t.head_dim = head_dim;
@@ -148,25 +164,27 @@ result<done> calibrator::add(tensor_id id, std::uint32_t tokens, std::uint32_t h
                                               std::to_string(t.heads) + " x " +
                                               std::to_string(t.head_dim) + " in another cache");
   const tile_shape tile{tokens, t.width()};
-  const auto measure = [&](const std::vector<scale_code>& codes, std::uint64_t* counts,
-                           std::uint64_t* costs) {
+  std::vector<std::uint64_t> counts(s.counts.size());
+  const auto measure = [&](const std::vector<scale_code>& codes, std::uint64_t* costs) {
     s.coding.measure({tile, numbers, means, reinterpret_cast<const std::byte*>(codes.data()),
-                      counts, s.token_costs.data(), costs});
+                      counts.data(), s.token_costs.data(), costs});
   };
   switch (s.now) {
     case pass::deviations: s.add_deviations(t, tile, numbers, means); break;
     case pass::tokens:
     case pass::tokens_again:
-    case pass::last_tokens: measure(t.codes, s.counts.data(), nullptr); break;
+    case pass::last_tokens:
+      measure(t.codes, nullptr);
+      s.add_counts(counts);
+      break;
     case pass::neighbours:
     case pass::neighbours_again: {
       std::vector<scale_code> codes(t.width());
-      std::vector<std::uint64_t> unused_counts(s.counts.size());
       for (std::size_t n = 0; n < kNeighbours.size(); ++n) {
         std::ranges::transform(t.codes, codes.begin(),
                                [&](scale_code c) { return moved(c, kNeighbours[n]); });
         t.costs[n].resize(t.width());
-        measure(codes, unused_counts.data(), t.costs[n].data());
+        measure(codes, t.costs[n].data());
       }
       break;
     }

@@ -9,7 +9,9 @@
 namespace skv::cpu {
 namespace {
 
-constexpr std::size_t kTilesPerThread = 16;
+// Opaque chunks reach both limits at once. The largest tiles reach the second with two per thread: a
+// short file that promises many of them takes no more memory than others.
+constexpr std::uint64_t kTilesPerThread = 16, kBytesPerThread = kTilesPerThread * kOpaqueChunkBytes;
 
 // A tile of a container, with where its numbers are in the source and its bytes in the file.
 struct job {
@@ -67,12 +69,15 @@ class job_list {
     return j;
   }
 
-  std::vector<job> next_batch(std::size_t count) {
+  // The next tiles: as many as the threads can have in flight.
+  std::vector<job> next_batch(unsigned threads) {
     std::vector<job> batch;
-    while (batch.size() < count) {
+    std::uint64_t bytes = 0;
+    while (batch.size() < threads * kTilesPerThread && bytes < threads * kBytesPerThread) {
       const auto j = next();
       if (!j) break;
       batch.push_back(*j);
+      bytes += j->source_size();
     }
     return batch;
   }
@@ -116,7 +121,7 @@ result<done> for_each_tile(const container& c, const archive_options& options, c
   const unsigned threads = thread_count(options.threads);
   job_list jobs(c);
   for (;;) {
-    const std::vector<job> batch = jobs.next_batch(threads * kTilesPerThread);
+    const std::vector<job> batch = jobs.next_batch(threads);
     if (batch.empty()) return done{};
     std::vector<std::vector<std::byte>> bytes(batch.size());
     std::vector<result<done>> outcomes(batch.size(), done{});

@@ -6,6 +6,9 @@
 #include <skv/calibrate/calibrate.hpp>
 #include <skv/predict/list.hpp>
 
+#include "cpu/parallel.hpp"
+#include "io/progress.hpp"
+
 namespace skv::program {
 namespace {
 
@@ -52,6 +55,16 @@ std::optional<cache_tensor> as_cache_tensor(const io::tensor_entry& e) {
                       static_cast<std::uint32_t>(head_dim),
                       e.begin,
                       e.end};
+}
+
+// Of the targets; a file that is not there counts nothing, and is reported when it is opened.
+std::uint64_t total_bytes(const std::vector<cache_pair>& pairs) {
+  std::uint64_t total = 0;
+  for (const cache_pair& pair : pairs) {
+    std::error_code missing;
+    if (const auto bytes = fs::file_size(pair.target, missing); !missing) total += bytes;
+  }
+  return total;
 }
 
 std::string shape_text(std::uint64_t tokens, std::uint32_t heads, std::uint32_t head_dim) {
@@ -175,9 +188,11 @@ result<std::vector<cache_pair>> pair_up(const fs::path& target, const fs::path& 
   return pairs;
 }
 
-result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_source source) {
+result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_source source,
+                                unsigned threads) {
   std::optional<calibrator> fit;
   format_id target{}, mean{};
+  io::progress bar("fitting a profile", calibrator::kPasses * total_bytes(pairs));
   do {
     for (const cache_pair& pair : pairs) {
       const auto opened = open({pair.target, source == mean_source::given ? pair.reference : ""});
@@ -194,8 +209,8 @@ result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_sourc
                           " ones: give it in the same format, or in bf16 or fp16 for an fp8 cache");
         fit.emplace(target, source, mean);
       }
-      for (const cache_tensor& t : c.tensors) {
-        if (t.format != target) continue;
+      const auto add = [&](const cache_tensor& t) -> result<done> {
+        if (t.format != target) return done{};
         row_view<const std::byte> means;
         if (reference) {
           auto m = means_in(*reference, mean, t.id, t.tokens, t.heads, t.head_dim);
@@ -205,7 +220,14 @@ result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_sourc
         const auto added = fit->add(t.id, static_cast<std::uint32_t>(t.tokens), t.heads, t.head_dim,
                                     c.rows(t), means);
         if (!added) return in_file(pair.target, added.failure());
-      }
+        bar.add(t.end - t.begin);
+        return done{};
+      };
+      std::vector<result<done>> outcomes(c.tensors.size(), done{});
+      cpu::parallel_for(c.tensors.size(), cpu::thread_count(threads),
+                        [&](std::size_t i) { outcomes[i] = add(c.tensors[i]); });
+      for (const result<done>& outcome : outcomes)
+        if (!outcome) return outcome.failure();
     }
   } while (fit && fit->next_pass());
   if (!fit) return fail(status::invalid_argument, "nothing to calibrate on");

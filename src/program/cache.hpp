@@ -72,8 +72,10 @@ result<open_pair> open(const cache_pair& pair);
 /// Both are files, or folders of *.safetensors files; `reference` may be empty.
 result<std::vector<cache_pair>> pair_up(const fs::path& target, const fs::path& reference);
 
-/// Fits a profile to caches. Maps each file again for every pass and holds no more than one.
-result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_source source);
+/// Fits a profile to caches, on `threads` threads (0: one per processor). Maps each file again for
+/// every pass and holds no more than one.
+result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_source source,
+                                unsigned threads);
 
 /// `what` with the name of the file in front.
 error in_file(const fs::path& path, const error& what);

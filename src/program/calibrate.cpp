@@ -14,7 +14,7 @@ result<done> calibrate(const calibrate_options& o) {
   for (const cache_pair& pair : *pairs) inputs.insert(inputs.end(), {pair.target, pair.reference});
   auto out = create_output(o.output, inputs);
   if (!out) return out.failure();
-  const auto p = fit_profile(*pairs, source);
+  const auto p = fit_profile(*pairs, source, o.threads);
   if (!p) return p.failure();
   if (auto ok = out->append((*p)->bytes()); !ok) return ok;
   if (auto ok = out->commit(); !ok) return ok;

@@ -12,6 +12,7 @@ namespace skv::program {
 struct calibrate_options {
   fs::path target, reference, output;
   std::string predictor;
+  unsigned threads = 0;
 };
 result<done> calibrate(const calibrate_options& o);
 
@@ -62,9 +63,9 @@ struct coding_choice {
   profile_ptr profile;
   bool embed = false;
 };
-/// The profile that is given, or the default one if that is asked for, or else one fitted to the
-/// cache itself; without reference, predictor or profile, for the better of `none` and
-/// `previous_token`.
+/// The profile that is given, or the default one if that is asked for, or else whichever makes the
+/// smaller file: one fitted to the cache itself, or the default one; without reference, predictor or
+/// profile, for the better of `none` and `previous_token`.
 result<coding_choice> choose_coding(const cache& c, const cache* reference,
                                     const compress_options& o);
 

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
+#include <limits>
 #include <skv/predict/list.hpp>
+
 #include "io/progress.hpp"
 #include "program/commands.hpp"
 
@@ -24,10 +26,28 @@ result<std::uint64_t> compressed_size(const cache& c, const cache* reference,
   return bytes + front_matter(*box).size();
 }
 
-result<coding_choice> fitted(const cache& c, const cache* reference, mean_source source) {
-  auto p = fit_profile({{c.path, reference ? reference->path : fs::path()}}, source);
-  if (!p) return p.failure();
-  return coding_choice{*p, true};
+// What makes the smallest file: for each source, a profile fitted to the cache or the built-in one.
+// A fitted one has a scale per channel, and in a cache of few tokens that is more than it saves.
+result<coding_choice> smallest(const cache& c, const cache* reference, format_id mean,
+                               const std::vector<mean_source>& sources, const compress_options& o) {
+  const std::vector<cache_pair> pair = {{c.path, reference ? reference->path : fs::path()}};
+  coding_choice best;
+  std::uint64_t best_size = std::numeric_limits<std::uint64_t>::max();
+  for (const mean_source source : sources) {
+    for (const bool fitted : {true, false}) {
+      auto p =
+          fitted ? fit_profile(pair, source, o.threads) : default_profile(c.format(), source, mean);
+      if (!p) return p.failure();
+      const coding_choice candidate{*p, true};
+      const auto size = compressed_size(c, reference, candidate, o);
+      if (!size) return size.failure();
+      if (*size < best_size) {
+        best = candidate;
+        best_size = *size;
+      }
+    }
+  }
+  return best;
 }
 
 }  // namespace
@@ -75,17 +95,8 @@ result<coding_choice> choose_coding(const cache& c, const cache* reference,
     if (!p) return p.failure();
     return coding_choice{*p, true};
   }
-  if (wanted) return fitted(c, reference, *wanted);
-
-  result<coding_choice> best = fitted(c, nullptr, mean_source::none);
-  if (!best) return best;
-  const auto best_size = compressed_size(c, nullptr, *best, o);
-  if (!best_size) return best_size.failure();
-  auto other = fitted(c, nullptr, mean_source::previous_token);
-  if (!other) return other;
-  const auto other_size = compressed_size(c, nullptr, *other, o);
-  if (!other_size) return other_size.failure();
-  return *other_size < *best_size ? other : best;
+  if (wanted) return smallest(c, reference, mean, {*wanted}, o);
+  return smallest(c, reference, mean, {mean_source::none, mean_source::previous_token}, o);
 }
 
 result<container> container_of(const cache& c, const coding_choice& coding,
@@ -110,13 +121,14 @@ result<done> compress(const compress_options& o) {
   const auto opened = open({o.input, o.reference});
   if (!opened) return opened.failure();
   const cache& c = opened->target;
+  // First: nobody wants to wait for a fit and then learn that its folder does not exist.
+  auto out = create_output(o.output, {o.input, o.reference, o.profile});
+  if (!out) return out.failure();
   const auto coding = choose_coding(c, opened->means(), o);
   if (!coding) return coding.failure();
   auto box = container_of(c, *coding, o.tile_elements);
   if (!box) return box.failure();
 
-  auto out = create_output(o.output, {o.input, o.reference, o.profile});
-  if (!out) return out.failure();
   // The front matter has its final size, but not its records: it is written again at the end.
   if (auto ok = out->append(front_matter(*box)); !ok) return ok;
   io::progress bar("compressing", c.file.bytes().size());

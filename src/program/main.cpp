@@ -32,6 +32,16 @@ int finish(const result<done>& outcome) {
   return kFailure;
 }
 
+// What is wrong with the command line, in one line; the program's help if there is no command.
+std::string usage_failure(const CLI::App* app, const CLI::Error& e) {
+  const auto commands = app->get_subcommands();
+  if (!commands.empty())
+    return fmt::format("skv: {}; see skv {} --help\n", e.what(), commands.front()->get_name());
+  const auto unknown = app->remaining();
+  if (unknown.empty()) return app->help();
+  return fmt::format("skv: there is no command '{}'; see skv --help\n", unknown.front());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -39,7 +49,7 @@ int main(int argc, char** argv) {
   CLI::App app("Lossless compression of the KV caches of language models.");
   app.set_version_flag("--version", version_text());
   app.require_subcommand(1);
-  app.failure_message(CLI::FailureMessage::help);
+  app.failure_message(usage_failure);
   const auto predictors = CLI::IsMember({"none", "previous_token"});
   result<done> outcome = done{};
 
@@ -55,6 +65,7 @@ int main(int argc, char** argv) {
       ->check(predictors)
       ->excludes(reference);
   sub->add_option("-o,--output", cal.output, "The profile to write")->required();
+  sub->add_option("--threads", cal.threads, "0: one per processor")->capture_default_str();
   sub->callback([&] { outcome = calibrate(cal); });
 
   compress_options com;

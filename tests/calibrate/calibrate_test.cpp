@@ -4,6 +4,7 @@
 #include <skv/calibrate/calibrate.hpp>
 
 #include <functional>
+#include <thread>
 
 #include "support/archives.hpp"
 #include "support/cache_file.hpp"
@@ -109,6 +110,19 @@ TEST(calibrator, does_not_mind_the_order_of_caches_and_tensors) {
     EXPECT_EQ(calibrated(v, {"000", "001"}, true)->id(), p->id());
     EXPECT_NE(calibrated(v, {"000"})->id(), p->id());
   }
+}
+
+TEST(calibrator, takes_different_tensors_from_several_threads) {
+  const variant& v = kVariants[4];
+  const cache_file cache = open("calibration", v.target);
+  calibrator c(v.id.target, v.id.source, v.id.mean);
+  do {
+    std::vector<std::jthread> threads;
+    for (const auto& t : cache.tensors())
+      threads.emplace_back(
+          [&] { EXPECT_TRUE(c.add(t.id, t.tokens, t.heads, t.head_dim, cache.rows(t), {})); });
+  } while (c.next_pass());
+  EXPECT_EQ((*c.finish())->id(), calibrated(v, {"000"})->id());
 }
 
 TEST(calibrator, refuses_shapes_that_change_and_missing_means) {

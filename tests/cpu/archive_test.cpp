@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "support/allocations.hpp"
 #include "support/archives.hpp"
 #include "support/cache_file.hpp"
 #include "support/effort.hpp"
@@ -203,6 +204,36 @@ TEST(archive, of_random_bytes_is_hardly_larger_than_they_are) {
       EXPECT_LE(file->size(), source.size() + source.size() / 100 + 4096) << test::name_of(id);
       EXPECT_EQ(*test::unpack(*file, coder, lookup), source);
     }
+}
+
+// Some hundred bytes stand for a hundred megabytes of equal numbers, in tiles of the largest size.
+TEST(archive, holds_only_the_tiles_in_flight) {
+  constexpr std::uint32_t kTiles = 12, kTileBytes = 2 * kMaxTileElements;
+  constexpr test::coding_id id{format_id::bf16, mean_source::none, format_id::bf16};
+  const cpu::codec coder(test::default_profile_of(id));
+  const stream one = tensor_stream({0, tensor_kind::k}, id.target, kMaxTileElements / 64, 1, 64,
+                                   kMaxTileElements / 64, 1);
+  container c = test::box_of(coder.used_profile(), {one});
+  const byte_string tile = *test::pack(c, coder, byte_string(kTileBytes), {});
+  c.streams[0].tokens *= kTiles;
+  c.records.assign(kTiles, c.records[0]);
+  byte_string file = front_matter(c);
+  ASSERT_EQ(c.records[0].mode(), tile_mode::constant);
+  for (std::uint32_t i = 0; i < kTiles; ++i) append(file, std::span(tile).last(2));
+  ASSERT_LT(file.size(), 1000u);
+
+  c = *parse_container(file);
+  for (const unsigned threads : {1u, 2u}) {
+    const test::allocation_peak peak;
+    std::uint64_t bytes = 0;
+    const auto sink = [&](std::uint64_t, std::span<const std::byte> b) -> result<done> {
+      bytes += b.size();
+      return done{};
+    };
+    ASSERT_TRUE(cpu::read_archive(c, coder, file, {}, sink, {threads, {}}));
+    EXPECT_EQ(bytes, std::uint64_t{kTiles} * kTileBytes);
+    EXPECT_LE(peak.bytes(), threads * (16u << 20) + kTileBytes + (1u << 20)) << threads;
+  }
 }
 
 // Under ThreadSanitizer this also says that nothing is shared that should not be.

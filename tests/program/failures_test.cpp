@@ -207,6 +207,10 @@ TEST_F(failures, wrong_usage_has_a_status_of_its_own) {
     EXPECT_NE(o.err, "") << testing::PrintToString(arguments);
     EXPECT_EQ(o.out, "");
   }
+  EXPECT_EQ(run_program({"frobnicate"}).err,
+            "skv: there is no command 'frobnicate'; see skv --help\n");
+  EXPECT_EQ(run_program({"compress", target_}).err,
+            "skv: --output is required; see skv compress --help\n");
   EXPECT_TRUE(contents() == before);
 }
 

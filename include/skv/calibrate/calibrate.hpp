@@ -18,16 +18,20 @@ namespace skv {
 ///     while (c.next_pass());
 ///     auto profile = c.finish();
 ///
-/// Every pass must see the same tensors, in any order. Not for use by several threads at once.
+/// Every pass must see the same tensors, in any order; the profile does not depend on it.
 class calibrator {
  public:
+  /// How often everything is to be added.
+  static constexpr unsigned kPasses = 6;
+
   calibrator(format_id target, mean_source source, format_id mean);
   ~calibrator();
   calibrator(calibrator&&) noexcept;
   calibrator& operator=(calibrator&&) noexcept;
 
-  /// One tensor of one cache: patterns as in cpu::codec. Fails with invalid_argument if the shape
-  /// differs from that of the same tensor in another cache.
+  /// One tensor of one cache: patterns as in cpu::codec. Several threads may add tensors at once, if
+  /// their ids differ; all else is for one thread at a time. Fails with invalid_argument if the
+  /// shape differs from that of the same tensor in another cache.
   result<done> add(tensor_id id, std::uint32_t tokens, std::uint32_t heads, std::uint32_t head_dim,
                    row_view<const std::byte> numbers, row_view<const std::byte> means);
 

@@ -30,14 +30,14 @@ using placed_byte_sink =
 
 /// Encodes the streams of `c`, whose bytes follow each other in `source`, hands the tiles' bytes
 /// to `sink` in order and fills in c.records: afterwards front_matter(c) is final. Means are asked
-/// for tensors if the codec's means are given. Holds the tiles in flight, a few per thread, and no
-/// more. Fails as codec::encode does, or as `sink` or `means` do.
+/// for tensors if the codec's means are given. Holds the tiles in flight, at most 16 per thread
+/// and 16 MiB per thread and one tile, and no more. Fails as codec::encode does, or as `sink` or `means` do.
 result<done> write_archive(container& c, const codec& coder, std::span<const std::byte> source,
                            const mean_lookup& means, const byte_sink& sink,
                            const archive_options& options = {});
 
 /// Restores the whole source file, preamble included, out of the .skv bytes `file` that `c` was
-/// parsed from. Fails as codec::decode does (the message names the tensor), or as `sink` does.
+/// parsed from. Holds no more than write_archive does, whatever the file announces. Fails as codec::decode does (the message names the tensor), or as `sink` does.
 result<done> read_archive(const container& c, const codec& coder, std::span<const std::byte> file,
                           const mean_lookup& means, const placed_byte_sink& sink,
                           const archive_options& options = {});
