@@ -162,9 +162,7 @@ struct device_scene {
            : how == output::packed ? slots.size() * sizeof(line)
                                    : slot_bytes;
   }
-  cuda::block_batch batch() const {
-    return {scene.items, item_count.data(), token_counts.data()};
-  }
+  cuda::block_batch batch() const { return {scene.items, item_count.data(), token_counts.data()}; }
   cuda::encoded_places places(output how, std::size_t room) const {
     cuda::encoded_places out;
     out.records = records.data();
