@@ -78,7 +78,10 @@ struct decode_kernel : decode_parameters {
       s.is = status::corrupt;
     } else if (in.packed == nullptr) {
       if (s.size > in.slot_bytes) s.is = status::corrupt;
-      if (in.slots.exists(item)) s.bytes = in.slots.at(layer, item);
+      if (in.slots.exists(item))
+        s.bytes = in.slots.at(layer, item);
+      else if (s.size != 0)
+        s.is = status::corrupt;
     } else {
       const std::uint64_t offset = in.offsets[index];
       if (offset % kTileAlign != 0 || offset > in.packed_bytes || s.size > in.packed_bytes - offset)
@@ -91,7 +94,7 @@ struct decode_kernel : decode_parameters {
 
   static SKV_DEVICE bool overlap(std::uint32_t a, std::uint32_t a_count, std::uint32_t b,
                                  std::uint32_t b_count) {
-    return a < b ? b - a < a_count : a - b < b_count;
+    return a < b ? b - a < a_count && b_count != 0 : a - b < b_count;
   }
   SKV_DEVICE bool is_wanted(const tile_place& p) const {
     const tensor_plan& t = plan.tensors[p.tensor];
@@ -133,9 +136,11 @@ struct decode_kernel : decode_parameters {
                                                                       : status::corrupt;
     }
     page_rows<const pattern_of<Mean>, kOneRow> mean_rows{};
-    if constexpr (Source == mean_source::given)
+    if constexpr (Source == mean_source::given) {
+      if (!means.blocks.exists(item)) return status::wrong_prediction;
       mean_rows =
           rows_of<const pattern_of<Mean>, kOneRow>(plan, p, means, means.blocks.at(layer, item));
+    }
     return restore_tile<warp_lanes, coding, Source>(
         p.shape, record, bytes, rows_of<number_type, kOneRow>(plan, p, numbers, to), mean_rows,
         channels_of(plan, p, layer), table);

@@ -70,11 +70,15 @@ struct encode_kernel : encode_parameters {
   }
 
  private:
+  /// Without the means that it needs a block stays raw.
+  SKV_DEVICE bool has_means(std::uint32_t item) const {
+    return Source != mean_source::given || means.blocks.exists(item);
+  }
   SKV_DEVICE staged_tile encode(std::uint32_t block, std::uint32_t tile, std::uint32_t items,
                                 const std::uint32_t* table, std::byte* room) const {
     const std::uint32_t layer = block / items, item = block % items;
     staged_tile s;
-    if (!numbers.blocks.exists(item)) return s;
+    if (!numbers.blocks.exists(item) || !has_means(item)) return s;
     const tile_place p = place_of(plan, tile, batch.tokens(item, plan.tokens));
     if (p.shape.tokens == 0) return s;
     std::byte* const at = numbers.blocks.at(layer, item);
@@ -119,12 +123,12 @@ struct encode_kernel : encode_parameters {
       const std::size_t index = std::size_t{layer} * batch.items + item;
       m.offset = offset;
       m.to = nullptr;
-      bool fits = true;
+      bool fits = !numbers.blocks.exists(item) || has_means(item);
       if (m.bytes != 0 && out.packed != nullptr) {
         fits = offset + m.bytes <= out.packed_bytes;
         if (fits) m.to = out.packed + offset;
       } else if (m.bytes != 0) {
-        fits = m.bytes <= out.slot_bytes;
+        fits = m.bytes <= out.slot_bytes && out.slots.exists(item);
         if (fits) m.to = out.slots.at(layer, item);
       }
       offset += round_up(m.bytes, kBlockAlign);

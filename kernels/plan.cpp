@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::uint32_t kTileElements = 8192;
 constexpr std::uint32_t kMaxStageBytes = 1u << 20;
+constexpr std::uint64_t kMaxBlockBytes = std::uint64_t{1} << 31;
 
 // One lane: plans are made on the host.
 struct one_lane {
@@ -91,10 +92,12 @@ result<block_plan> make_plan(const profile& p, const block_geometry& g, plan_arr
     tensor_plan& t = plan.tensors[i];
     t.first_tile = static_cast<std::uint32_t>(tiles);
     tiles += t.opaque_bytes != 0
-                 ? round_up(t.opaque_bytes, plan.stage_bytes) / plan.stage_bytes
+                 ? round_up<std::uint64_t>(t.opaque_bytes, plan.stage_bytes) / plan.stage_bytes
                  : std::uint64_t{(g.tokens + t.tile_tokens - 1) / t.tile_tokens} * t.head_tiles;
   }
   if (tiles > 4096) return bad("a block has at most 4096 tiles");
+  // Sizes of blocks are 32 bits, on the device and in its arrays.
+  if (tiles * plan.stage_bytes > kMaxBlockBytes) return bad("a block has at most 2 GiB");
   plan.tiles = static_cast<std::uint32_t>(tiles);
 
   arrays = {};

@@ -49,8 +49,10 @@ struct laid_out {
         place.token_stride_bytes = std::int64_t{all_dims} * number_bytes;
         place.head_stride_bytes = place.token_stride_bytes * g.tokens;
       }
-      offset += layout == page_layout::interleaved ? row : size;
-      block_bytes += static_cast<std::size_t>(size);
+      // Opaque bytes are of any count; numbers are aligned.
+      const std::int64_t room = cuda::round_up<std::int64_t>(size, 4);
+      offset += layout == page_layout::interleaved ? row : room;
+      block_bytes += static_cast<std::size_t>(room);
       plane = std::max(plane, size);
     }
     block_bytes = cuda::round_up<std::size_t>(block_bytes, 16);
@@ -151,7 +153,8 @@ struct paged_scene {
     return same;
   }
 
- private:
+  /// Calls row(tensor, offset in the logical tensor, where it lies, bytes) for every row of channels
+  /// of tokens that there are, and for opaque bytes.
   template <class F>
   void each_row(const cuda::paged_cache& cache, std::uint32_t layer, std::uint32_t item,
                 std::byte* block, number_format f, F&& row) const {
@@ -171,6 +174,7 @@ struct paged_scene {
     }
   }
 
+ private:
   void fill_tensor(random_source& random, std::uint32_t tensor) {
     const auto& t = geometry.tensors[tensor];
     logical_tensor& x = numbers.emplace_back();
