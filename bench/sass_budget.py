@@ -1,0 +1,301 @@
+#!/usr/bin/env python3
+"""Counts the instructions that the kernels' inner loops issue per number, without a GPU.
+
+    sass_budget.py [--limits FILE] [--json FILE] [--second F] [CUBIN ...]
+
+Without a cubin, bench/sass_budget.cu is compiled for sm_90. nvcc and nvdisasm are looked for on PATH
+(or given by --nvcc, --nvdisasm). Exits with 1 if a kernel is over its limits.
+
+Method. nvdisasm's listing of a kernel is cut into basic blocks at its labels and branches. BRA.DIV is
+no edge: it leaves for the code of a diverged warp, which has no work here. Dominators give the
+natural loops. The loop of steps is an innermost loop that looks up the table (LDS) and ballots for
+words (VOTE into a register, one for each `take` or `put`); a kernel may have several, one for whole
+steps and one for the rest of a row: the cheapest counts. One look-up is one step of 32 numbers, a
+lane each, so instructions of the loop / look-ups = instructions per number.
+
+    main      the cheapest way round the loop with the fewest look-ups and ballots: no second pops
+              or pushes, no tail. Every instruction counts, predicated or uniform: it takes an issue
+              slot.
+    second    what the cheapest way with one ballot more costs beyond that: a second pop or push.
+    weighted  main + second * F, where F is the measured part of steps that have one.
+    row       the cheapest way round the enclosing loop that skips the inner one: once for a
+              token's row.
+
+Registers and the stack frame are attributes in .nv.info; spills are LDL and STL instructions.
+"""
+import argparse
+import fnmatch
+import heapq
+import json
+import pathlib
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+FORMATS = {"1": "bf16", "2": "fp16", "3": "e4m3", "4": "e5m2"}
+ATTRIBUTES = {0x11: "local_bytes", 0x2F: "registers"}  # EIATTR_FRAME_SIZE, EIATTR_REGCOUNT
+SOURCES = {"0": "none", "1": "previous_token", "2": "given"}
+
+
+def short_name(mangled):
+    """decode/bf16/given/bf16/one_row, or the mangled name where it is no kernel of skv."""
+    m = re.search(r"\d+([a-z]+)_kernelI.*?format_idE(\d).*?mean_sourceE(\d)E(.*)", mangled)
+    if not m:
+        return mangled
+    kind, target, source, rest = m.groups()
+    mean = re.match(r".*?L\w*?(\d)ELj\d+ELj\d+E", rest)
+    mean = FORMATS[mean.group(1)] if mean else "?"
+    rows = "one_row" if re.search(r"ELb1E", rest) else "heads"
+    return "/".join([kind, FORMATS[target], SOURCES[source], mean, rows])
+
+
+def sections(cubin):
+    """Name and content of every ELF section; of one without content, its size."""
+    data = cubin.read_bytes()
+    table, = struct.unpack_from("<Q", data, 0x28)
+    size, count, names = struct.unpack_from("<HHH", data, 0x3A)
+    headers = [struct.unpack_from("<IIQQQQIIQQ", data, table + i * size) for i in range(count)]
+    start = headers[names][4]
+    for h in headers:
+        end = data.index(b"\0", start + h[0])
+        yield data[start + h[0]:end].decode(), h[5] if h[1] == 8 else data[h[4]:h[4] + h[5]]
+
+
+def resources(cubin):
+    """Registers, stack bytes and static shared bytes of every kernel."""
+    found = {}
+    attributes, symbols, strings = [], b"", b""
+    for name, content in sections(cubin):
+        if name.startswith(".text."):
+            found[name[6:]] = {"registers": 0, "local_bytes": 0, "shared_bytes": 0}
+        elif name == ".symtab":
+            symbols = content
+        elif name == ".strtab":
+            strings = content
+        elif name == ".nv.info":
+            at = 0
+            while at + 4 <= len(content):
+                kind, attribute, size = struct.unpack_from("<BBH", content, at)
+                at += 4
+                if kind != 4:
+                    continue
+                if attribute in ATTRIBUTES:
+                    attributes.append((attribute, *struct.unpack_from("<II", content, at)))
+                at += size
+    for name, content in sections(cubin):
+        if name.startswith(".nv.shared.") and name[11:] in found:
+            found[name[11:]]["shared_bytes"] = content if isinstance(content, int) else len(content)
+    for attribute, symbol, value in attributes:
+        at, = struct.unpack_from("<I", symbols, symbol * 24)
+        name = strings[at:strings.index(b"\0", at)].decode()
+        if name in found:
+            found[name][ATTRIBUTES[attribute]] = value
+    return found
+
+
+class Block:
+    def __init__(self):
+        self.instructions, self.next = [], []
+
+    def count(self, pattern):
+        return sum(bool(re.search(pattern, i)) for i in self.instructions)
+
+
+def kernels(listing):
+    """The basic blocks of every kernel in an nvdisasm listing; the first is the entry."""
+    for text in re.split(r"\n(?=\.text\.)", listing)[1:]:
+        lines = text.split("\n")
+        blocks, labels, jumps, open_block = [Block()], {}, [], True
+        for line in lines[1:]:
+            label = re.match(r"(\.L\w+):", line)
+            code = re.match(r"\s+/\*[0-9a-f]{4,}\*/\s+(.*?)\s*;", line)
+            if line.startswith("\t.section") or line.startswith(".text."):
+                break
+            if label:
+                if blocks[-1].instructions or not open_block:
+                    if open_block:
+                        blocks[-1].next.append(len(blocks))
+                    blocks.append(Block())
+                labels[label.group(1)] = len(blocks) - 1
+                open_block = True
+            elif code:
+                if not open_block:
+                    blocks.append(Block())
+                    open_block = True
+                instruction = re.sub(r"/\*.*?\*/", "", code.group(1)).strip()
+                blocks[-1].instructions.append(instruction)
+                m = re.match(r"(@!?U?P\w+\s+)?(BRA|BRX|JMP|EXIT|RET|KILL|BPT)\b(\S*)(.*)", instruction)
+                if not m or m.group(3).startswith(".DIV") or m.group(2) == "BPT":
+                    continue
+                target = re.search(r"`\((\.L\w+)\)", m.group(4))
+                if target:
+                    jumps.append((len(blocks) - 1, target.group(1)))
+                guard = m.group(1) or re.search(r"^\s*!?U?P\d,", m.group(4))
+                if guard:
+                    blocks[-1].next.append(len(blocks))
+                    blocks.append(Block())
+                else:
+                    open_block = False
+        for block, target in jumps:
+            blocks[block].next.append(labels[target])
+        yield lines[0].removeprefix(".text.").rstrip(":"), blocks
+
+
+def natural_loops(blocks):
+    """{header: blocks of its loop}."""
+    before = [[] for _ in blocks]
+    order, seen, stack = [], {0}, [(0, iter(blocks[0].next))]
+    while stack:
+        b, successors = stack[-1]
+        n = next((n for n in successors if n not in seen), None)
+        if n is None:
+            order.append(b)
+            stack.pop()
+        else:
+            seen.add(n)
+            stack.append((n, iter(blocks[n].next)))
+    order.reverse()
+    for b in order:
+        for n in blocks[b].next:
+            before[n].append(b)
+    dominators = {b: set(order) for b in order}
+    dominators[0] = {0}
+    changed = True
+    while changed:
+        changed = False
+        for b in order[1:]:
+            d = set.intersection(*(dominators[p] for p in before[b])) | {b}
+            if d != dominators[b]:
+                dominators[b], changed = d, True
+    loops = {}
+    for b in order:
+        for header in blocks[b].next:
+            if header not in dominators[b]:
+                continue
+            loop = loops.setdefault(header, {header})
+            work = [b]
+            while work:
+                w = work.pop()
+                if w not in loop:
+                    loop.add(w)
+                    work += before[w]
+    return loops
+
+
+IS_LOOKUP, IS_BALLOT = r"\bLDS", r"\bVOTE\S* R\d+"
+
+
+def ways(blocks, header, loop, without=frozenset()):
+    """The cheapest ways round a loop: {(look-ups, ballots): instructions}."""
+    cost = {b: (len(blocks[b].instructions), blocks[b].count(IS_LOOKUP), blocks[b].count(IS_BALLOT))
+            for b in loop}
+    best, heap = {}, [(cost[header][0], header, cost[header][1:], frozenset())]
+    closed, done = {}, set()
+    while heap:
+        n, b, counted, _ = heapq.heappop(heap)
+        if (b, counted) in done:
+            continue
+        done.add((b, counted))
+        for s in blocks[b].next:
+            if s == header:
+                closed.setdefault(counted, n)
+            elif s in loop and s not in without and counted[0] < 64:
+                c = cost[s]
+                heapq.heappush(heap, (n + c[0], s, (counted[0] + c[1], counted[1] + c[2]), _))
+    return closed
+
+
+def hot_loop(blocks):
+    loops = natural_loops(blocks)
+    best = None
+    for header, loop in loops.items():
+        inner = [l for h, l in loops.items() if h != header and l < loop]
+        is_step = lambda l: any(blocks[b].count(IS_LOOKUP) for b in l) and any(
+            blocks[b].count(IS_BALLOT) for b in l)
+        if not is_step(loop) or any(is_step(l) for l in inner):
+            continue
+        closed = {k: n for k, n in ways(blocks, header, loop).items() if k[0] > 0 and k[1] >= k[0]}
+        if not closed:
+            continue
+        lookups, ballots = min(closed)
+        n = closed[lookups, ballots]
+        # A second push looks the token up again.
+        seconds = [m - n for (l, b), m in closed.items()
+                   if b == ballots + 1 and l in (lookups, lookups + 1)]
+        found = {"main": n / lookups, "second": min(seconds, default=0), "steps_per_round": lookups,
+                 "loop_instructions": sum(len(blocks[b].instructions) for b in loop)}
+        outer = [(len(l), h) for h, l in loops.items() if l > loop]
+        if outer:
+            h = min(outer)[1]
+            rows = ways(blocks, h, loops[h], without=loop - {header})
+            found["row"] = min(rows.values(), default=None)
+        if best is None or found["main"] < best["main"]:
+            best = found
+    return best
+
+
+def compiled(arguments, folder):
+    cubin = pathlib.Path(folder) / "sass_budget.cubin"
+    subprocess.run([arguments.nvcc, "-std=c++20", "-O3", "-arch=sm_90", "-cubin", "-I", HERE.parent,
+                    "-I", HERE.parent / "include", *arguments.flag, "-o", cubin,
+                    HERE / "sass_budget.cu"], check=True)
+    return cubin
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("cubin", nargs="*", type=pathlib.Path)
+    parser.add_argument("--nvcc", default=shutil.which("nvcc") or "nvcc")
+    parser.add_argument("--nvdisasm", default=shutil.which("nvdisasm") or "nvdisasm")
+    parser.add_argument("--flag", action="append", default=[], help="for nvcc")
+    parser.add_argument("--limits", type=pathlib.Path)
+    parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--second", type=float, default=0.0,
+                        help="part of steps with a second pop or push")
+    arguments = parser.parse_args()
+
+    table = []
+    with tempfile.TemporaryDirectory() as folder:
+        for cubin in arguments.cubin or [compiled(arguments, folder)]:
+            used = resources(cubin)
+            listing = subprocess.run([arguments.nvdisasm, "-c", cubin], check=True, text=True,
+                                     capture_output=True).stdout
+            for name, blocks in kernels(listing):
+                loop = hot_loop(blocks)
+                if loop is None:
+                    continue
+                row = {"kernel": short_name(name), **loop, **used[name]}
+                row["weighted"] = row["main"] + arguments.second * row["second"]
+                row["spills"] = sum(b.count(r"\b(STL|LDL)") for b in blocks)
+                row["instructions"] = sum(len(b.instructions) for b in blocks)
+                table.append(row)
+    columns = ["main", "second", "weighted", "row", "steps_per_round", "registers", "spills",
+               "local_bytes", "shared_bytes", "instructions"]
+    print("%-34s" % "kernel", *("%9s" % c[:9] for c in columns))
+    for row in table:
+        print("%-34s" % row["kernel"],
+              *("%9.1f" % v if isinstance(v, float) else "%9s" % v
+                for v in (row.get(c) for c in columns)))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(table, indent=2) + "\n")
+
+    over = 0
+    for pattern, limits in json.loads(arguments.limits.read_text()).items() if arguments.limits else ():
+        matching = [row for row in table if fnmatch.fnmatch(row["kernel"], pattern)]
+        if not matching:
+            print("no kernel matches", pattern, file=sys.stderr)
+            over += 1
+        for row in matching:
+            for what, limit in limits.items():
+                if row[what] > limit:
+                    print(f"{row['kernel']}: {what} is {row[what]:g}, over {limit:g}", file=sys.stderr)
+                    over += 1
+    return 1 if over else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
