@@ -11,11 +11,11 @@ __global__ void __launch_bounds__(kThreads, kBlocks) counted(const __grid_consta
 }
 
 constexpr policy kPolicy = policy_of(90);
-#define SKV_COUNTED(kind, ...)                                                   \
-  template __global__ void                                                       \
+#define SKV_COUNTED(kind, ...)                                                    \
+  template __global__ void                                                        \
   counted<kind##_kernel<__VA_ARGS__>, kPolicy.kind.threads, kPolicy.kind.blocks>( \
       const __grid_constant__ kind##_kernel<__VA_ARGS__>)
-#define SKV_COUNTED_BOTH(...)         \
+#define SKV_COUNTED_BOTH(...)       \
   SKV_COUNTED(decode, __VA_ARGS__); \
   SKV_COUNTED(encode, __VA_ARGS__)
 

@@ -111,7 +111,7 @@ struct decode_kernel : decode_parameters {
     const stored s = find(block, items);
     if (s.is == status::does_not_fit && staged != nullptr) return status::ok;  // it is there, raw
     if (s.is != status::ok) return s.is;
-    const tile_place p = place_of(plan, tile, batch.tokens(item, plan.tokens));
+    const tile_place p = of_warp(place_of(plan, tile, batch.tokens(item, plan.tokens)));
     const tile_record* const records = in.records + index_of(block, items) * plan.tiles;
     const tile_record record = records[tile];
     if (p.shape.tokens == 0) return record == tile_record{} ? status::ok : status::corrupt;

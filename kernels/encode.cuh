@@ -38,14 +38,13 @@ struct encode_kernel : encode_parameters {
 
     const std::uint32_t items = batch.item_count();
     const std::uint32_t blocks = items * plan.layers;
-    const std::uint32_t rounds = (blocks + round_blocks - 1) / round_blocks;
-    if (rounds == 0 && out.packed != nullptr && device::block() == 0 && device::thread() == 0)
+    if (blocks == 0 && out.packed != nullptr && device::block() == 0 && device::thread() == 0)
       *out.total_bytes = 0;
     const std::uint32_t warps = device::threads() / kLanes;
     std::byte* const stage = stages + std::size_t{device::block()} * round_tiles * plan.stage_bytes;
     for (;;) {
       const std::uint32_t round = next_round(counter, ticket);
-      if (round >= rounds) return;
+      if (std::uint64_t{round} * round_blocks >= blocks) return;
       const std::uint32_t first = round * round_blocks;
       const std::uint32_t count = blocks - first < round_blocks ? blocks - first : round_blocks;
       for (std::uint32_t i = device::warp(); i < count * plan.tiles; i += warps) {
@@ -62,7 +61,7 @@ struct encode_kernel : encode_parameters {
         if (device::lane() == 0) members[i].bytes = bytes;
       }
       device::sync_block();
-      if (device::warp() == 0) place(round, first, count, items, rounds, members);
+      if (device::warp() == 0) place(round, first, count, items, blocks, members);
       device::sync_block();
       for (std::uint32_t i = device::warp(); i < count * plan.tiles; i += warps)
         commit(first, i, items, members, staged, stage + std::size_t{i} * plan.stage_bytes);
@@ -79,7 +78,7 @@ struct encode_kernel : encode_parameters {
     const std::uint32_t layer = block / items, item = block % items;
     staged_tile s;
     if (!numbers.blocks.exists(item) || !has_means(item)) return s;
-    const tile_place p = place_of(plan, tile, batch.tokens(item, plan.tokens));
+    const tile_place p = of_warp(place_of(plan, tile, batch.tokens(item, plan.tokens)));
     if (p.shape.tokens == 0) return s;
     std::byte* const at = numbers.blocks.at(layer, item);
     if (plan.tensors[p.tensor].opaque_bytes != 0) {
@@ -104,7 +103,7 @@ struct encode_kernel : encode_parameters {
 
   /// Decides where the blocks of a round go: one warp.
   SKV_DEVICE void place(std::uint32_t round, std::uint32_t first, std::uint32_t count,
-                        std::uint32_t items, std::uint32_t rounds, member* members) const {
+                        std::uint32_t items, std::uint32_t blocks, member* members) const {
     std::uint64_t before = 0;
     if (out.packed != nullptr) {
       std::uint32_t own = 0;
@@ -112,7 +111,7 @@ struct encode_kernel : encode_parameters {
         own += round_up(members[i].bytes, kBlockAlign) / kBlockAlign;
       const std::uint64_t units = device::sum(own);
       before = look_back::exclusive_sum(descriptors, round, units);
-      if (device::lane() == 0 && round + 1 == rounds)
+      if (device::lane() == 0 && first + count == blocks)
         *out.total_bytes = (before + units) * kBlockAlign;
     }
     if (device::lane() != 0) return;

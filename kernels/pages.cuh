@@ -9,7 +9,8 @@
 namespace skv::cuda {
 
 /// Rows of a tile in a page. `kOneRow`: the heads of a token follow each other; otherwise each has a
-/// place of its own.
+/// place of its own. Made by the lane that uses it: `data` is where the lane's own numbers begin, so
+/// that the address of one is a single multiply-add.
 template <class Element, bool kOneRow>
 struct page_rows {
   using element = std::remove_const_t<Element>;
@@ -20,36 +21,31 @@ struct page_rows {
   std::int64_t head_stride_bytes;
 
   template <class Lanes>
-  SKV_DEVICE std::uint32_t load(std::uint32_t token, std::uint32_t first, std::uint32_t part,
+  SKV_DEVICE std::uint32_t load(std::uint32_t token, std::uint32_t first, std::uint32_t /*part*/,
                                 std::uint32_t count) const {
-    if constexpr (kOneRow) return Lanes::template load<element>(row(token, first), part, count);
     return device::lane() < count ? std::uint32_t{*number(token, first)} : 0;
   }
   template <class Lanes>
-  SKV_DEVICE void store(std::uint32_t token, std::uint32_t first, std::uint32_t part,
+  SKV_DEVICE void store(std::uint32_t token, std::uint32_t first, std::uint32_t /*part*/,
                         std::uint32_t count, std::uint32_t a) const {
-    if constexpr (kOneRow)
-      Lanes::template store<element>(row(token, first), part, count, a);
-    else if (device::lane() < count)
-      *number(token, first) = static_cast<element>(a);
+    if (device::lane() < count) *number(token, first) = static_cast<element>(a);
   }
 
  private:
-  SKV_DEVICE std::byte* row(std::uint32_t token, std::uint32_t first) const {
-    return data + token * token_stride_bytes + first * sizeof(element);
-  }
   SKV_DEVICE element* number(std::uint32_t token, std::uint32_t first) const {
-    const std::uint32_t i = first + device::lane();
-    const std::uint32_t head = i / head_dim;
-    return reinterpret_cast<element*>(data + token * token_stride_bytes +
+    auto* const row = reinterpret_cast<element*>(data + token * token_stride_bytes);
+    if constexpr (kOneRow) return row + first;
+    const std::uint32_t head = (first + device::lane()) / head_dim;
+    return reinterpret_cast<element*>(reinterpret_cast<std::byte*>(row) +
                                       head * head_stride_bytes) +
-           (i - head * head_dim);
+           static_cast<std::int32_t>(first - head * head_dim);  // below 0 past a head's end
   }
 };
 
-/// Channels of a tile's row, made on the host.
+/// Channels of a tile's row, made on the host; the lane's own begin at `start`.
 struct channel_rows {
   const channel<std::uint32_t>* channels;
+  std::uint32_t start;
 
   template <class Lanes, class Coding>
   SKV_DEVICE channel<std::uint32_t> load(std::uint32_t first, std::uint32_t /*part*/,
@@ -58,23 +54,31 @@ struct channel_rows {
     struct alignas(8) words {
       std::uint32_t floor, context;
     };
-    const words w = *reinterpret_cast<const words*>(channels + first + device::lane());
+    const words w = *reinterpret_cast<const words*>(channels + (start + first));
     return {w.floor, w.context};
   }
 };
+
+/// The same place, of which the compiler knows that it is the whole warp's: out of a shuffle. No step
+/// then prepares for lanes that part ways.
+SKV_DEVICE tile_place of_warp(tile_place p) {
+  p.shape = {device::shuffle(p.shape.tokens, 0), device::shuffle(p.shape.width, 0)};
+  return p;
+}
 
 template <class Element, bool kOneRow>
 SKV_DEVICE page_rows<Element, kOneRow> rows_of(const block_plan& plan, const tile_place& p,
                                                const paged_cache& cache, std::byte* block) {
   const tensor_place& t = cache.tensors[p.tensor];
-  return {p.in(cache, block), t.token_stride_bytes, plan.tensors[p.tensor].head_dim,
-          t.head_stride_bytes};
+  return {p.in(cache, block) + device::lane() * sizeof(Element), t.token_stride_bytes,
+          plan.tensors[p.tensor].head_dim, t.head_stride_bytes};
 }
 
 SKV_DEVICE channel_rows channels_of(const block_plan& plan, const tile_place& p,
                                     std::uint32_t layer) {
   const std::uint32_t start = plan.channel_starts_dev[layer * kMaxTensors + p.tensor];
-  return {plan.channels_dev + start + p.first_head * plan.tensors[p.tensor].head_dim};
+  return {plan.channels_dev,
+          start + p.first_head * plan.tensors[p.tensor].head_dim + device::lane()};
 }
 
 /// Copies `bytes` bytes to a multiple of four, from a multiple of two, and sets what is left of the

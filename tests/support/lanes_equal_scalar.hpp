@@ -114,6 +114,7 @@ struct lanes_equal_scalar {
       same_mask(o, "<=", []<class A>(const part_operands<A>& p) { return p.x <= p.y; });
       same_mask(o, ">", []<class A>(const part_operands<A>& p) { return p.x > p.y; });
       same_mask(o, "<", []<class A>(const part_operands<A>& p) { return p.x < p.y; });
+      same_mask(o, "below", []<class A>(const part_operands<A>& p) { return A::below(p.a, p.b); });
       same_mask(o, "and", []<class A>(const part_operands<A>& p) {
         return (p.x < p.y) & (p.shift < p.small);
       });

@@ -26,6 +26,7 @@ struct plain_lanes {
     return static_cast<u32>(static_cast<std::int32_t>(a) >> count);
   }
   static u32 shift_out(u32 a, u32 n) { return n < 32 ? a >> n : 0; }
+  static mask below(u32 a, u32 b) { return a < b; }
   static u32 excess(u32 a, u32 b) { return (a - b) >> 31 != 0 ? 0 : a - b; }
   static u32 floor_log2(u32 a) { return static_cast<u32>(std::bit_width(a)) - 1; }
   template <std::uint32_t Bits>

@@ -65,8 +65,7 @@ std::uint32_t pop(rans_decoder<plain_lanes>& decoder, std::uint32_t& state, std:
       Coding::template to_channel<plain_lanes>(code), mean, plane_byte);
   const std::uint32_t entry = decoder.lookup(state, grid.context);
   const auto popped = Coding::template pop_token<plain_lanes>(state, entry, grid, active);
-  const std::uint32_t number =
-      Coding::template pop_bits<plain_lanes>(state, grid, popped, popped.second);
+  const std::uint32_t number = Coding::template pop_bits<plain_lanes>(state, grid, popped);
   decoder.refill(state, decoder.is_low(state));
   if (!popped.second) return number;
   return Coding::template pop_second<plain_lanes>(decoder, state, grid, popped, number);

@@ -26,11 +26,11 @@ struct rans_decoder {
   using mask = typename Lanes::mask;
 
   typename Lanes::reader words;
-  const std::uint32_t* table;  ///< kSlots entries per context
-  u32 spent = u32(0);          ///< upper half of a state that needs a word
+  const std::uint32_t* table;    ///< kSlots entries per context
+  u32 floor = u32(kStateFloor);  ///< states below need a word
 
   /// From here on no state needs a word.
-  SKV_INLINE void enter_tail() { spent = u32(kStateFloor); }
+  SKV_INLINE void enter_tail() { floor = u32(0); }
 
   /// The decode_entry of the token on top of a state.
   SKV_INLINE u32 lookup(u32 state, u32 context) const {
@@ -52,10 +52,11 @@ struct rans_decoder {
   }
 
   /// Do lanes need a word?
-  SKV_INLINE mask is_low(u32 state) const { return (state >> 16) == spent; }
+  SKV_INLINE mask is_low(u32 state) const { return Lanes::below(state, floor); }
   /// Takes a word in the lanes that need one.
   SKV_INLINE void refill(u32& state, mask low) {
-    state = (state << Lanes::zero_unless(low, u32(16))) | Lanes::take(low, words);
+    const u32 word = Lanes::take(low, words);
+    state = Lanes::select(low, (state << 16) | word, state);
   }
 };
 

@@ -26,7 +26,6 @@ struct avx512_lanes {
   using reader = word_reader;
   using writer = word_writer;
   static constexpr std::uint32_t kWidth = 16, kParts = kLanes / kWidth;
-  static constexpr bool kFullSteps = true;
   using vector = std::uint32_t __attribute__((vector_size(4 * kWidth)));
   using signed_vector = std::int32_t __attribute__((vector_size(4 * kWidth)));
 
@@ -53,6 +52,7 @@ struct avx512_lanes {
     return (vector)((signed_vector)a.v >> count);
   }
   static SKV_INLINE u32 shift_out(u32 a, u32 n) { return _mm512_srlv_epi32(a, n); }
+  static SKV_INLINE mask below(u32 a, u32 b) { return a < b; }
   static SKV_INLINE u32 excess(u32 a, u32 b) {
     return _mm512_max_epi32(u32(a.v - b.v), _mm512_setzero_si512());
   }

@@ -19,7 +19,9 @@ namespace skv::device {
 inline constexpr std::uint32_t kAllLanes = 0xffffffff;
 
 SKV_DEVICE std::uint32_t lane() { return threadIdx.x % 32; }
-SKV_DEVICE std::uint32_t warp() { return threadIdx.x / 32; }
+// From a shuffle, so that the compiler knows it to be one for the whole warp: branches on it keep the
+// warp together, and the collectives behind them need no code for a warp that is not.
+SKV_DEVICE std::uint32_t warp() { return __shfl_sync(0xffffffff, threadIdx.x / 32, 0); }
 SKV_DEVICE std::uint32_t thread() { return threadIdx.x; }
 SKV_DEVICE std::uint32_t threads() { return blockDim.x; }
 SKV_DEVICE std::uint32_t block() { return blockIdx.x; }

@@ -45,10 +45,11 @@ struct word_writer {
 ///    from one integer for all lanes; `L::mask`, one truth value per lane, with ! & |;
 /// 3. arithmetic: `min`, `max`, `select(mask, a, b)`, `zero_unless(mask, a)`, `signed_shift(a, n)`
 ///    (to the right, by one count for all lanes), `shift_out(a, n)` (a >> n, for a below 2^31 and any
-///    n), `excess(a, b)` (a - b if that is positive as a signed integer, else 0), `floor_log2` (of 1 ... 2^24 - 1; for 0 something
-///    from 2^31 on), `leading_zeros<Bits>` (in the low `Bits` bits, at most 24: `Bits` for 0, and 0
-///    for what has more bits; of values below 2^24), `multiply_high` (upper half of the product), `index(part)` (the numbers of the
-///    lanes, 0 ... 31), `any(mask)` and `sum` (wrapping) over a part;
+///    n), `below(a, b)` (a < b, of any values), `excess(a, b)` (a - b if that is positive as a signed
+///    integer, else 0), `floor_log2` (of 1 ... 2^24 - 1; for 0 something from 2^31 on),
+///    `leading_zeros<Bits>` (in the low `Bits` bits, at most 24: `Bits` for 0, and 0 for what has
+///    more bits; of values below 2^24), `multiply_high` (upper half of the product), `index(part)`
+///    (the numbers of the lanes, 0 ... 31), `any(mask)` and `sum` (wrapping) over a part;
 /// 4. memory: `load<Pattern>(row, part, count)` and `store<Pattern>(row, part, count, values)`: lane
 ///    i has the i-th pattern of a row; lanes from `count` on are 0, respectively not written; and
 ///    `lookup(table, index)`, a gather of 32-bit entries; `lookup_pair(table, index, a, b)`, the
@@ -66,17 +67,11 @@ concept lanes = requires(typename L::u32 a, typename L::mask m, const std::uint3
   { L::zero_unless(m, L::shift_out(a, L::excess(a, a))) } -> std::same_as<decltype(a)>;
   { L::template leading_zeros<8>(a) } -> std::same_as<decltype(a)>;
   { L::select(m, L::multiply_high(a, L::floor_log2(a)), L::index(0)) } -> std::same_as<decltype(a)>;
+  { L::below(a, a) } -> std::same_as<decltype(m)>;
   { L::template load<std::uint16_t>(row, 0u, 0u) } -> std::same_as<decltype(a)>;
   { L::lookup(table, a) } -> std::same_as<decltype(a)>;
   { L::take(m, reader) } -> std::same_as<decltype(a)>;
   L::put(m, writer, a);
-};
-
-/// Do steps with a number in every lane have code of their own, without masks? That pays where masks
-/// are instructions, on CPU vectors; in a warp they are predicates. A type says so by `kFullSteps`.
-template <class L>
-inline constexpr bool kHasFullSteps = requires {
-  requires L::kFullSteps;
 };
 
 /// The lanes of a part that a step has numbers for: all of them, or the first ones at the end of a

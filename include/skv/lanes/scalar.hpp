@@ -55,6 +55,7 @@ struct scalar_lanes {
   static u32 shift_out(u32 a, u32 n) {
     return each([&](std::uint32_t i) { return n.lane[i] < 32 ? a.lane[i] >> n.lane[i] : 0; });
   }
+  static mask below(u32 a, u32 b) { return a < b; }
   static u32 excess(u32 a, u32 b) {
     return each([&](std::uint32_t i) {
       const std::uint32_t difference = a.lane[i] - b.lane[i];

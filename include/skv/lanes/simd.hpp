@@ -23,9 +23,6 @@ struct simd_lanes {
   using reader = word_reader;
   using writer = word_writer;
   static constexpr std::uint32_t kWidth = 8, kParts = kLanes / kWidth;
-#if defined(__AVX2__)
-  static constexpr bool kFullSteps = true;
-#endif
   using vector = std::uint32_t __attribute__((vector_size(4 * kWidth)));
   using signed_vector = std::int32_t __attribute__((vector_size(4 * kWidth)));
   using float_vector = float __attribute__((vector_size(4 * kWidth)));
@@ -73,6 +70,9 @@ struct simd_lanes {
 #else
     return a >> min(n, u32(31));
 #endif
+  }
+  static SKV_INLINE mask below(u32 a, u32 b) {
+    return {(signed_vector)(a.v ^ 0x80000000u) < (signed_vector)(b.v ^ 0x80000000u)};
   }
   static SKV_INLINE u32 excess(u32 a, u32 b) {
 #if defined(__AVX2__)

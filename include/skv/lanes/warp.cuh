@@ -49,6 +49,7 @@ struct warp_lanes {
   static SKV_DEVICE u32 signed_shift(u32 a, int count) {
     return static_cast<u32>(static_cast<std::int32_t>(a) >> count);
   }
+  static SKV_DEVICE mask below(u32 a, u32 b) { return a < b; }
   static SKV_DEVICE u32 excess(u32 a, u32 b) {
     const auto difference = static_cast<std::int32_t>(a - b);
     return static_cast<u32>(difference < 0 ? 0 : difference);
@@ -115,7 +116,15 @@ struct warp_lanes {
   }
 
  private:
-  static SKV_DEVICE u32 lanes_below() { return (u32(1) << device::lane()) - 1; }
+  static SKV_DEVICE u32 lanes_below() {
+#if defined(__CUDACC__)
+    u32 mask;
+    asm("mov.u32 %0, %%lanemask_lt;" : "=r"(mask));
+    return mask;
+#else
+    return (u32(1) << device::lane()) - 1;
+#endif
+  }
   static SKV_DEVICE u32 count_ones(u32 a) {
 #if defined(__CUDACC__)
     return static_cast<u32>(__popc(a));

@@ -54,7 +54,8 @@ SKV_INLINE U32 dropped_bits(U32 q, U32 floor) {
 /// The inverse of `to_steps` for q >= 1: `raw` are the n = dropped_bits(q, floor) bits.
 template <number_format Format, class Lanes, class U32 = typename Lanes::u32>
 SKV_INLINE U32 from_steps(U32 q, U32 n, U32 raw, U32 floor) {
-  return ((q << n) | raw) + ((floor - n - 1) << Format.mantissa_bits);
+  constexpr std::uint32_t M = Format.mantissa_bits;
+  return ((q << n) | raw) + (((floor - 1) << M) - (n << M));
 }
 
 /// The largest q that a pattern can have.

@@ -64,8 +64,7 @@ struct tile_decoder {
     for (std::uint32_t part = 0; part < kParts; ++part) {
       const active_lanes<Lanes, kAll> active(part, count);
       u32 state = popped_states[part];
-      numbers[part] =
-          Coding::template pop_bits<Lanes>(state, grids[part], popped[part], any_second);
+      numbers[part] = Coding::template pop_bits<Lanes>(state, grids[part], popped[part]);
       coder.refill(state, active.among(coder.is_low(state)));
       states[part] = active.or_else(state, states[part]);
     }
@@ -112,17 +111,25 @@ SKV_INLINE decoded_tile decode_tile(tile_shape shape, const std::byte* image,
   }
 
   const std::byte* plane = image + kStateBytes;
+  bool in_tail = false;
   for (std::uint32_t token = 0; token < shape.tokens; ++token, plane += shape.width) {
-    for (std::uint32_t first = 0; first < shape.width; first += kLanes) {
-      if (until_tail-- == 0) {
+    // Whole steps before the tail, nearly all there are, have a loop that asks for neither.
+    const auto before_tail = static_cast<std::uint32_t>(until_tail < steps ? until_tail : steps);
+    until_tail -= before_tail;
+    const std::uint32_t whole =
+        shape.width / kLanes < before_tail ? shape.width / kLanes : before_tail;
+    const auto whole_end = static_cast<std::int32_t>(kLanes * whole);
+    for (std::int32_t first = 0; first < whole_end; first += kLanes)
+      tile.template step<true>(token, static_cast<std::uint32_t>(first), kLanes, rows, mean, scales,
+                               plane);
+    for (std::uint32_t step = whole; step < steps; ++step) {
+      if (step == before_tail && !in_tail) {
+        in_tail = true;
         tile.coder.enter_tail();
         for (u32& s : tile.states) s = s - kStateFloor;
       }
-      const std::uint32_t count = shape.width - first;
-      if (kHasFullSteps<Lanes> && count >= kLanes) [[likely]]
-        tile.template step<kHasFullSteps<Lanes>>(token, first, kLanes, rows, mean, scales, plane);
-      else
-        tile.template step<false>(token, first, count, rows, mean, scales, plane);
+      const std::uint32_t first = step * kLanes;
+      tile.template step<false>(token, first, shape.width - first, rows, mean, scales, plane);
     }
   }
 

@@ -36,8 +36,8 @@ struct tile_encoder {
   std::uint32_t tail_steps = 0;
   bool in_tail = true;
 
-  /// Encodes the `count` numbers of `token` from number `first` of its row on; `kAll`: kLanes.
-  /// `plane`: room for the row's raw bytes.
+  /// Encodes the `count` numbers of `token` from number `first` of its row on; `kAll`: kLanes, and
+  /// the tail has ended. `plane`: room for the row's raw bytes.
   template <bool kAll, class Rows, class Scales>
   SKV_INLINE void step(std::uint32_t token, std::uint32_t first, std::uint32_t count,
                        const Rows& rows, const Mean& mean, const Scales& scales, std::byte* plane) {
@@ -84,7 +84,7 @@ struct tile_encoder {
                                                             entries[part].is_unknown());
         entries[part] = coder.lookup(grids[part].context, plans[part].token);
       }
-      if (in_tail) {
+      if (!kAll && in_tail) {
         bool is_full = false;
         SKV_UNROLL
         for (std::uint32_t part = 0; part < kParts; ++part)
@@ -98,7 +98,7 @@ struct tile_encoder {
         const std::uint32_t part = kParts - 1 - i;
         coder.bits(states[part], seconds[part].bits, seconds[part].width, plans[part].second);
       }
-    } else if (in_tail) [[unlikely]] {
+    } else if (!kAll && in_tail) [[unlikely]] {
       bool is_full = false;
       SKV_UNROLL
       for (std::uint32_t part = 0; part < kParts; ++part)
@@ -155,14 +155,16 @@ SKV_INLINE encoded_tile<Lanes> encode_tile(tile_shape shape, const Rows& rows, c
   if constexpr (Coding::kPlane) plane += shape.elements();
   for (std::uint32_t token = shape.tokens; token-- > 0;) {
     if constexpr (Coding::kPlane) plane -= shape.width;
-    for (std::uint32_t step = steps_per_token(shape.width); step-- > 0;) {
-      const std::uint32_t first = step * kLanes;
-      const std::uint32_t count = shape.width - first;
-      if (kHasFullSteps<Lanes> && count >= kLanes) [[likely]]
-        tile.template step<kHasFullSteps<Lanes>>(token, first, kLanes, rows, mean, scales, plane);
-      else
-        tile.template step<false>(token, first, count, rows, mean, scales, plane);
+    auto end = static_cast<std::int32_t>(kLanes * steps_per_token(shape.width));
+    for (; end > 0 && (tile.in_tail || static_cast<std::uint32_t>(end) > shape.width);
+         end -= kLanes) {
+      const std::uint32_t first = static_cast<std::uint32_t>(end) - kLanes;
+      tile.template step<false>(token, first, shape.width - first, rows, mean, scales, plane);
     }
+    // Whole steps after the tail, nearly all there are, have a loop that asks for neither.
+    for (; end > 0; end -= kLanes)
+      tile.template step<true>(token, static_cast<std::uint32_t>(end) - kLanes, kLanes, rows, mean,
+                               scales, plane);
   }
   if (tile.in_tail) tile.end_tail();
 

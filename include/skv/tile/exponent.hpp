@@ -95,8 +95,7 @@ struct exponent_coding {
   }
 
   template <class Lanes, class U32 = typename Lanes::u32>
-  static SKV_INLINE U32 pop_bits(U32&, const grid<Lanes>&, const popped<Lanes>& p,
-                                 bool /*any_second*/) {
+  static SKV_INLINE U32 pop_bits(U32&, const grid<Lanes>&, const popped<Lanes>& p) {
     return p.number;
   }
 

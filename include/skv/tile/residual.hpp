@@ -168,16 +168,13 @@ struct residual_coding {
     return p;
   }
 
-  /// Pops the bits below the steps, but for the lanes in p.second, which are none unless
-  /// `any_second`. Codes that no encoder writes give some number; the tile's hash tells.
+  /// Pops the bits below the steps, but for the lanes in p.second. Codes that no encoder writes give
+  /// some number; the tile's hash tells.
   template <class Lanes, class U32 = typename Lanes::u32>
-  static SKV_INLINE U32 pop_bits(U32& state, const grid<Lanes>& g, const popped<Lanes>& p,
-                                 bool any_second) {
-    U32 dropped = p.dropped;
-    if (any_second) [[unlikely]]
-      dropped = Lanes::zero_unless(!p.second, dropped);
+  static SKV_INLINE U32 pop_bits(U32& state, const grid<Lanes>& g, const popped<Lanes>& p) {
+    const U32 dropped = Lanes::zero_unless(!p.second, p.dropped);
     const U32 below = rans_decoder<Lanes>::bits(state, dropped);
-    return from_steps<Target, Lanes>(p.steps, dropped, below, g.floor) | p.sign;
+    return from_steps<Target, Lanes>(p.steps, dropped, below, g.floor) + p.sign;
   }
 
   /// Pops the numbers of the lanes in p.second; the others keep `number`.
