@@ -52,6 +52,8 @@ struct codec::state {
   void* memory = nullptr;
   const std::uint32_t* encode_table_dev = nullptr;
   const std::uint32_t* decode_table_dev = nullptr;
+  const channel<std::uint32_t>* encode_channels_dev = nullptr;
+  const channel<std::uint32_t>* decode_channels_dev = nullptr;
   prepared_kernel kernels[2][2];  ///< [encode][one row]
 
   ~state() { cudaFree(memory); }
@@ -187,8 +189,11 @@ result<codec> codec::make(const profile_ptr& p, const block_geometry& geometry) 
   const std::size_t decode_at = append(p->decode_table(), std::size_t{p->contexts()} * kSlots * 4);
   const std::size_t starts_at =
       append(arrays.channel_starts.data(), arrays.channel_starts.size() * 4);
-  const std::size_t channels_at =
-      append(arrays.channels.data(), arrays.channels.size() * sizeof arrays.channels[0]);
+  const auto append_channels = [&append](const std::vector<channel<std::uint32_t>>& channels) {
+    return append(channels.data(), channels.size() * sizeof channels[0]);
+  };
+  const std::size_t encode_channels_at = append_channels(arrays.encode_channels);
+  const std::size_t decode_channels_at = append_channels(arrays.decode_channels);
   e = cudaMalloc(&s->memory, image.size());
   if (e == cudaSuccess)
     e = cudaMemcpy(s->memory, image.data(), image.size(), cudaMemcpyHostToDevice);
@@ -197,7 +202,11 @@ result<codec> codec::make(const profile_ptr& p, const block_geometry& geometry) 
   s->encode_table_dev = reinterpret_cast<const std::uint32_t*>(memory + encode_at);
   s->decode_table_dev = reinterpret_cast<const std::uint32_t*>(memory + decode_at);
   s->plan.channel_starts_dev = reinterpret_cast<const std::uint32_t*>(memory + starts_at);
-  s->plan.channels_dev = reinterpret_cast<const channel<std::uint32_t>*>(memory + channels_at);
+  const auto channels = [memory](std::size_t at) {
+    return reinterpret_cast<const channel<std::uint32_t>*>(memory + at);
+  };
+  s->encode_channels_dev = channels(encode_channels_at);
+  s->decode_channels_dev = channels(decode_channels_at);
 
   for (const bool encode : {false, true})
     for (const bool one_row : {false, true})
@@ -256,6 +265,7 @@ result<done> codec::encode_async(const block_batch& batch, const paged_cache& nu
   p.numbers = numbers;
   p.means = means;
   p.out = out;
+  p.channels_dev = s.encode_channels_dev;
   p.table_dev = s.encode_table_dev;
   p.descriptors =
       reinterpret_cast<std::uint64_t*>(static_cast<std::byte*>(room.data) + plan.descriptors);
@@ -293,6 +303,7 @@ result<done> codec::decode_async(const block_batch& batch, const stored_places& 
   p.in = in;
   p.wanted = wanted;
   p.statuses = statuses;
+  p.channels_dev = s.decode_channels_dev;
   p.table_dev = s.decode_table_dev;
   return state::launch(k, plan, p, room, in_place, stream);
 }

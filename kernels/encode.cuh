@@ -95,7 +95,7 @@ struct encode_kernel : encode_parameters {
             rows_of<const pattern_of<Mean>, kOneRow>(plan, p, means, means.blocks.at(layer, item));
       s = stage_tile<warp_lanes, coding, Source>(
           p.shape, rows_of<const number_type, kOneRow>(plan, p, numbers, at), mean_rows,
-          channels_of(plan, p, layer), table, room, room + kStateBytes);
+          channels_of(plan, channels_dev, p, layer), table, room, room + kStateBytes);
     }
     device::sync_warp();
     return s;

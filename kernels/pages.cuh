@@ -11,8 +11,9 @@ namespace skv::cuda {
 /// Rows of a tile in a page. `kOneRow`: the heads of a token follow each other; otherwise each has a
 /// place of its own. Made by the lane that uses it: `data` is where the lane's own numbers begin, so
 /// that the address of one is a single multiply-add.
-template <class Element, bool kOneRow>
+template <class Element, bool kOneRow, std::int32_t kSteps = 1>
 struct page_rows {
+  static constexpr std::int32_t kStepsAtOnce = kSteps;
   using element = std::remove_const_t<Element>;
 
   std::byte* data;
@@ -34,7 +35,8 @@ struct page_rows {
  private:
   SKV_DEVICE element* number(std::uint32_t token, std::uint32_t first) const {
     auto* const row = reinterpret_cast<element*>(data + token * token_stride_bytes);
-    if constexpr (kOneRow) return row + first;
+    // A signed index: that of an unrolled step is then the first one's and an immediate.
+    if constexpr (kOneRow) return row + static_cast<std::int32_t>(first);
     const std::uint32_t head = (first + device::lane()) / head_dim;
     return reinterpret_cast<element*>(reinterpret_cast<std::byte*>(row) +
                                       head * head_stride_bytes) +
@@ -42,20 +44,19 @@ struct page_rows {
   }
 };
 
-/// Channels of a tile's row, made on the host; the lane's own begin at `start`.
+/// Channels of a tile's row, made on the host, from the lane's own on.
 struct channel_rows {
   const channel<std::uint32_t>* channels;
-  std::uint32_t start;
 
-  template <class Lanes, class Coding>
+  template <class Lanes, class Coding, std::uint32_t /*kTableShift*/>
   SKV_DEVICE channel<std::uint32_t> load(std::uint32_t first, std::uint32_t /*part*/,
                                          std::uint32_t count) const {
     if (device::lane() >= count) return {1, 0};
     struct alignas(8) words {
-      std::uint32_t floor, context;
+      std::uint32_t floor, top;
     };
-    const words w = *reinterpret_cast<const words*>(channels + (start + first));
-    return {w.floor, w.context};
+    const words w = *reinterpret_cast<const words*>(channels + static_cast<std::int32_t>(first));
+    return {w.floor, w.top};
   }
 };
 
@@ -66,19 +67,18 @@ SKV_DEVICE tile_place of_warp(tile_place p) {
   return p;
 }
 
-template <class Element, bool kOneRow>
-SKV_DEVICE page_rows<Element, kOneRow> rows_of(const block_plan& plan, const tile_place& p,
-                                               const paged_cache& cache, std::byte* block) {
+template <class Element, bool kOneRow, std::int32_t kSteps = 1>
+SKV_DEVICE page_rows<Element, kOneRow, kSteps> rows_of(const block_plan& plan, const tile_place& p,
+                                                       const paged_cache& cache, std::byte* block) {
   const tensor_place& t = cache.tensors[p.tensor];
   return {p.in(cache, block) + device::lane() * sizeof(Element), t.token_stride_bytes,
           plan.tensors[p.tensor].head_dim, t.head_stride_bytes};
 }
 
-SKV_DEVICE channel_rows channels_of(const block_plan& plan, const tile_place& p,
-                                    std::uint32_t layer) {
+SKV_DEVICE channel_rows channels_of(const block_plan& plan, const channel<std::uint32_t>* channels,
+                                    const tile_place& p, std::uint32_t layer) {
   const std::uint32_t start = plan.channel_starts_dev[layer * kMaxTensors + p.tensor];
-  return {plan.channels_dev,
-          start + p.first_head * plan.tensors[p.tensor].head_dim + device::lane()};
+  return {channels + start + p.first_head * plan.tensors[p.tensor].head_dim + device::lane()};
 }
 
 /// Copies `bytes` bytes to a multiple of four, from a multiple of two, and sets what is left of the

@@ -16,6 +16,7 @@ struct encode_parameters {
   paged_cache numbers, means;
   encoded_places out;
   const std::uint32_t* table_dev;
+  const channel<std::uint32_t>* channels_dev;
   round_counter* counter;
   std::uint64_t* descriptors;  ///< one per round, if packed
   std::byte* stages;           ///< tiles of a round for every block of the grid
@@ -30,6 +31,7 @@ struct decode_parameters {
   wanted_range wanted;
   status* statuses;  ///< [layers][items]
   const std::uint32_t* table_dev;
+  const channel<std::uint32_t>* channels_dev;
   round_counter* counter;
   std::byte* stages;           ///< null: not in place
   std::uint32_t round_blocks;  ///< blocks of the batch in a round

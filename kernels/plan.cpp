@@ -20,15 +20,18 @@ struct one_lane {
   static u32 excess(u32 a, u32 b) { return (a - b) >> 31 != 0 ? 0 : a - b; }
 };
 
-std::vector<channel<std::uint32_t>> to_channels(const profile_content& p,
-                                                std::span<const scale_code> codes) {
-  std::vector<channel<std::uint32_t>> channels;
+void append_channels(const profile_content& p, std::span<const scale_code> codes,
+                     plan_arrays& arrays) {
   coded_pairs::any([&](auto pair) {
     using Pair = decltype(pair);
     if (Pair::kTarget.id != p.target || Pair::kMean.id != p.mean) return false;
     const auto append = [&]<class Coding>() {
-      for (const scale_code code : codes)
-        channels.push_back(Coding::template to_channel<one_lane>(std::uint32_t{code}));
+      for (const std::uint32_t code : codes) {
+        arrays.encode_channels.push_back(
+            Coding::template to_channel<one_lane, kEncodeTableShift>(code));
+        arrays.decode_channels.push_back(
+            Coding::template to_channel<one_lane, kDecodeTableShift>(code));
+      }
     };
     if (p.source == mean_source::none)
       append.template operator()<exponent_coding<Pair::kTarget>>();
@@ -36,7 +39,6 @@ std::vector<channel<std::uint32_t>> to_channels(const profile_content& p,
       append.template operator()<residual_coding<Pair::kTarget, Pair::kMean>>();
     return true;
   });
-  return channels;
 }
 
 error bad(std::string what) { return fail(status::invalid_argument, std::move(what)); }
@@ -106,8 +108,7 @@ result<block_plan> make_plan(const profile& p, const block_geometry& g, plan_arr
     std::uint32_t width = 0;
     for (std::uint32_t i = 0; i < g.tensor_count; ++i)
       width = std::max(width, plan.tensors[i].heads * plan.tensors[i].head_dim);
-    arrays.channels =
-        to_channels(p.content(), std::vector<scale_code>(width, p.content().default_code));
+    append_channels(p.content(), std::vector<scale_code>(width, p.content().default_code), arrays);
     return plan;
   }
   for (std::uint32_t layer = 0; layer < g.layers; ++layer)
@@ -117,9 +118,8 @@ result<block_plan> make_plan(const profile& p, const block_geometry& g, plan_arr
       const auto codes = p.codes({g.first_layer + layer, g.tensors[i].kind}, t.heads, t.head_dim);
       if (!codes) return codes.failure();
       arrays.channel_starts[layer * kMaxTensors + i] =
-          static_cast<std::uint32_t>(arrays.channels.size());
-      const auto channels = to_channels(p.content(), *codes);
-      arrays.channels.insert(arrays.channels.end(), channels.begin(), channels.end());
+          static_cast<std::uint32_t>(arrays.encode_channels.size());
+      append_channels(p.content(), *codes, arrays);
     }
   return plan;
 }

@@ -25,9 +25,8 @@ struct block_plan {
   tensor_plan tensors[kMaxTensors];
   std::uint32_t tiles;        ///< in a block
   std::uint32_t stage_bytes;  ///< room for one tile while it is coded, a multiple of 16
-  /// [layers][kMaxTensors], where a tensor's channels begin in `channels_dev`
+  /// [layers][kMaxTensors], where a tensor's channels begin in those of the kernel
   const std::uint32_t* channel_starts_dev;
-  const channel<std::uint32_t>* channels_dev;
 };
 
 /// Tiles of a block start at multiples of this in their slot.
@@ -79,7 +78,7 @@ SKV_HOST_DEVICE inline tile_place place_of(const block_plan& plan, std::uint32_t
 /// What make_plan gives beside the plan: arrays to be copied to the device.
 struct plan_arrays {
   std::vector<std::uint32_t> channel_starts;
-  std::vector<channel<std::uint32_t>> channels;
+  std::vector<channel<std::uint32_t>> encode_channels, decode_channels;
 };
 
 /// Cuts blocks of a geometry into tiles. The plan's pointers are null.

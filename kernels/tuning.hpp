@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <skv/number/format.hpp>
 
 namespace skv::cuda {
 
@@ -17,5 +18,12 @@ struct policy {
 /// `architecture` is 10 * major + minor. Decoding shares a table of 48 or 96 KiB per block, so its
 /// blocks are large. Threads are the same everywhere: code for 80 also runs on 86 and 89.
 constexpr policy policy_of(int /*architecture*/) { return {{256, 4}, {512, 2}}; }
+
+/// How many steps of a row a decoder takes at once (tile/decode_tile.hpp): as many as there are
+/// registers for.
+constexpr std::int32_t steps_at_once(number_format target, number_format mean, bool one_row) {
+  if (!one_row) return 1;
+  return target == bf16 && mean == bf16 ? 4 : 2;
+}
 
 }  // namespace skv::cuda

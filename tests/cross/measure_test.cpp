@@ -30,7 +30,7 @@ measured expected(const tile_case& c) {
     const auto p =
         whole_plan<Coding>(std::to_integer<std::uint32_t>(c.codes[channel]), mean_pattern(c, i),
                            pattern_at(c.numbers.data(), c.target(), i));
-    const std::size_t at = p.context * kMaxTokens + p.token;
+    const std::size_t at = p.context * kMaxTokens + p.alphabet_token();
     ++m.counts[at];
     m.channel_costs[channel] += cost_of(at) + (p.width + p.second_width) * std::uint64_t{256};
   }

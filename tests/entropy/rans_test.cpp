@@ -122,6 +122,10 @@ void encode(const message& m, const slow_coder& slow, rans_encoder<L>& encoder, 
   using u32 = typename L::u32;
   u32 state[L::kParts];
   for (u32& x : state) x = u32(kStartState);
+  const auto at = [](const lane_values& tokens, std::uint32_t part) {
+    const u32 token = part_of<L>(tokens, part);
+    return L::select(token == u32(residual_tokens::kEscape), u32(encode_entry::kEscapeAt), token);
+  };
   bool in_tail = true;
   const auto leave_tail = [&] {
     in_tail = false;
@@ -131,7 +135,7 @@ void encode(const message& m, const slow_coder& slow, rans_encoder<L>& encoder, 
     const auto each_part = [&](auto&& f) {
       for (std::uint32_t part = L::kParts; part-- > 0;)
         f(state[part], part,
-          encoder.lookup(part_of<L>(s->context, part), part_of<L>(s->token, part)),
+          encoder.lookup(part_of<L>(s->context, part) << kEncodeTableShift, at(s->token, part)),
           part_of<L>(s->marked, part));
     };
     if (in_tail) {
@@ -149,7 +153,7 @@ void encode(const message& m, const slow_coder& slow, rans_encoder<L>& encoder, 
     each_part([&](u32& x, std::uint32_t part, const auto& entry, auto marked) {
       const u32 width = part_of<L>(s->width, part);
       encoder.spill(x, encoder.is_high(x, entry, width) & marked);
-      x = L::select(marked, encoder.token(x, entry, part_of<L>(s->bits, part), width), x);
+      x = L::select(marked, encoder.token((x << width) | part_of<L>(s->bits, part), entry), x);
     });
   }
   if (in_tail) leave_tail();
@@ -163,7 +167,6 @@ template <class L>
 void decode(const message& m, rans_decoder<L> decoder, const lane_values& states,
             std::uint32_t tail_steps) {
   using u32 = typename L::u32;
-  using namespace decode_entry;
   u32 state[L::kParts];
   for (std::uint32_t part = 0; part < L::kParts; ++part) state[part] = part_of<L>(states, part);
   const auto subtract_floor = [&] {
@@ -179,10 +182,11 @@ void decode(const message& m, rans_decoder<L> decoder, const lane_values& states
     for (std::uint32_t part = 0; part < L::kParts; ++part) {
       const auto marked = part_of<L>(s.marked, part);
       u32 x = state[part];
-      const u32 entry = decoder.lookup(x, part_of<L>(s.context, part));
+      const u32 entry = decoder.lookup(x, part_of<L>(s.context, part) << kDecodeTableShift);
       decoder.token(x, entry);
-      const u32 width = (entry >> kBitsShift) & kBitsMask;
-      set_part<L>(residual, part, L::signed_shift(entry, kBaseShift) ^ decoder.bits(x, width));
+      const u32 raw_bits = decoder.raw_bits(entry);
+      const u32 width = L::zero_unless(!decoder.is_escape(raw_bits), raw_bits & 31);
+      set_part<L>(residual, part, decoder.base(entry) ^ decoder.bits(x, width));
       decoder.refill(x, decoder.is_low(x) & marked);
       state[part] = L::select(marked, x, state[part]);
     }
@@ -195,7 +199,7 @@ void decode(const message& m, rans_decoder<L> decoder, const lane_values& states
     for (std::uint32_t i = 0; i < kLanes; ++i) {
       if (!(s.marked >> i & 1)) continue;
       const auto base = s.token[i] == residual_tokens::kEscape
-                            ? kEscapeBase
+                            ? 0
                             : static_cast<std::uint32_t>(residual_tokens::value(s.token[i]).base);
       ASSERT_EQ(residual[i], base ^ s.bits[i]) << "step " << n << ", lane " << i;
       ASSERT_EQ(second[i], s.second_bits[i]) << "step " << n << ", lane " << i;

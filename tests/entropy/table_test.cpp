@@ -17,7 +17,7 @@ TEST(divider, is_exact_for_every_divisor_up_to_its_bound) {
   test::random_source random(1);
   for (std::uint32_t divisor = 1; divisor <= kSlots; ++divisor) {
     const divider d = divider::of(divisor);
-    ASSERT_LE(d.shift, encode_entry::kDivideMask);
+    ASSERT_LE(d.shift, kProbabilityBits);
     ASSERT_LE(d.increment, 1u);
     const std::uint64_t bound = std::uint64_t{divisor} << (32 - kProbabilityBits);
     const auto quotients = static_cast<std::uint32_t>(bound / divisor);
@@ -61,12 +61,12 @@ void check_decode_table(const test::frequencies& f, std::uint32_t extra_bits) {
   for (std::uint32_t token = 0; token < Tokens::kCount; ++token)
     for (std::uint32_t i = 0; i < f[token]; ++i) {
       const std::uint32_t e = entries[slot++];
-      ASSERT_EQ(e & kFrequencyMask, f[token]) << "token " << token;
-      ASSERT_EQ(e >> kOffsetShift & kOffsetMask, i) << "token " << token;
+      ASSERT_EQ(e >> kFrequencyShift, f[token]) << "token " << token;
+      ASSERT_EQ(e >> kOffsetShift & (kSlots - 1), i) << "token " << token;
       const bool escape = token == Tokens::kEscape;
-      ASSERT_EQ(e >> kBitsShift & kBitsMask, escape ? 0 : Tokens::value(token).bits + extra_bits);
-      ASSERT_EQ(static_cast<std::int32_t>(e) >> kBaseShift,
-                escape ? static_cast<std::int32_t>(kEscapeBase) : Tokens::value(token).base);
+      ASSERT_EQ(e >> kBitsShift & 31,
+                escape ? kEscapeBits : Tokens::value(token).bits + extra_bits);
+      ASSERT_EQ(static_cast<std::int8_t>(e & 0xff), escape ? 0 : Tokens::value(token).base);
     }
   ASSERT_EQ(slot, kSlots);
 }
@@ -74,21 +74,23 @@ void check_decode_table(const test::frequencies& f, std::uint32_t extra_bits) {
 template <class Tokens>
 void check_encode_table(const test::frequencies& f) {
   using namespace encode_entry;
-  std::vector<std::uint32_t> words(kMaxTokens * kWords);
+  std::vector<std::uint32_t> words(kMaxTokens * kWords, 0xffffffff);
   fill_encode_table<Tokens>(f, words);
   std::uint32_t start = 0;
   for (std::uint32_t token = 0; token < Tokens::kCount; start += f[token++]) {
-    const std::uint32_t packed = words[2 * token + 1];
+    const std::uint32_t at = token == Tokens::kEscape ? kEscapeAt : token;
+    const std::uint32_t packed = words[2 * at + 1];
     ASSERT_EQ(packed & kFrequencyMask, f[token]) << "token " << token;
     if (f[token] == 0) continue;
     ASSERT_EQ(packed >> kStartShift & kStartMask, start) << "token " << token;
-    const divider d{words[2 * token], packed >> kDivideShift & kDivideMask,
-                    packed >> kIncrementShift};
+    const divider d{words[2 * at], packed >> kDivideShift & 31, packed >> kIncrementShift};
     const divider expected = divider::of(f[token]);
     ASSERT_EQ(d.multiplier, expected.multiplier) << "token " << token;
     ASSERT_EQ(d.shift, expected.shift) << "token " << token;
     ASSERT_EQ(d.increment, expected.increment) << "token " << token;
   }
+  for (std::uint32_t at = Tokens::kEscape; at < kEscapeAt; ++at)
+    ASSERT_EQ(words[2 * at + 1], 0u) << "between the tokens and the escape";
 }
 
 template <class Tokens>

@@ -45,7 +45,7 @@ struct device_scene {
   buffer<std::byte*> pointers, mean_pointers;
   buffer<std::uint32_t> token_counts, item_count;
   buffer<std::uint32_t> channel_starts;
-  buffer<channel<std::uint32_t>> channels;
+  buffer<channel<std::uint32_t>> encode_channels, decode_channels;
   buffer<std::uint32_t> encode_table, decode_table;
   buffer<tile_record> records;
   buffer<std::uint32_t> sizes;
@@ -80,7 +80,8 @@ struct device_scene {
         token_counts("token counts", scene.token_counts),
         item_count("item count", 1),
         channel_starts("channel starts", arrays.channel_starts),
-        channels("channels", arrays.channels),
+        encode_channels("encode channels", arrays.encode_channels),
+        decode_channels("decode channels", arrays.decode_channels),
         encode_table("encoding table", std::span(scene.used_profile->encode_table(),
                                                  scene.used_profile->contexts() * kMaxTokens * 2)),
         decode_table("decoding table", std::span(scene.used_profile->decode_table(),
@@ -95,7 +96,6 @@ struct device_scene {
         slots("slots", slot_bytes / 16 * count()),
         items_now(scene.items) {
     plan.channel_starts_dev = channel_starts.data();
-    plan.channels_dev = channels.data();
     numbers_at.cache.blocks.base = bytes_of(cache);
     means_at.cache.blocks.base = bytes_of(mean_cache);
     random_source random(seed);
@@ -203,6 +203,7 @@ struct device_scene {
                                     means_at.cache,
                                     places(how, room),
                                     encode_table.data(),
+                                    encode_channels.data(),
                                     reinterpret_cast<cuda::round_counter*>(start),
                                     work.data() + s.descriptors / 8,
                                     start + s.stages,
@@ -230,6 +231,7 @@ struct device_scene {
                                     wanted,
                                     decoded.data(),
                                     decode_table.data(),
+                                    decode_channels.data(),
                                     reinterpret_cast<cuda::round_counter*>(start),
                                     in_place ? start + s.stages : nullptr,
                                     s.round_blocks};

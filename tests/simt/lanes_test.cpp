@@ -73,6 +73,18 @@ struct launched_lanes {
     return each<u32>([count](std::uint32_t x) { return W::signed_shift(x, count); }, a);
   }
   static u32 shift_out(const u32& a, const u32& n) { return each<u32>(&W::shift_out, a, n); }
+  static u32 shift_left(const u32& a, const u32& n) { return each<u32>(&W::shift_left, a, n); }
+  static u32 shift_right(const u32& a, const u32& n) { return each<u32>(&W::shift_right, a, n); }
+  static u32 append_low(const u32& a, const u32& b, const u32& n) {
+    return each<u32>(&W::append_low, a, b, n);
+  }
+  template <std::uint32_t Bits>
+  static u32 sign_mask(const u32& a) {
+    return each<u32>(&W::sign_mask<Bits>, a);
+  }
+  static u32 float_bits(const u32& a) { return each<u32>(&W::float_bits, a); }
+  static u32 sign_extend_byte(const u32& a) { return each<u32>(&W::sign_extend_byte, a); }
+  static mask below(const u32& a, const u32& b) { return each<mask>(&W::below, a, b); }
   static u32 excess(const u32& a, const u32& b) { return each<u32>(&W::excess, a, b); }
   static u32 floor_log2(const u32& a) { return each<u32>(&W::floor_log2, a); }
   static u32 multiply_high(const u32& a, const u32& b) {
@@ -107,27 +119,34 @@ struct launched_lanes {
     });
   }
 
-  static u32 take(const mask& m, word_reader& in) {
-    // Words of a warp are at even addresses.
-    const buffer<std::byte> words("words", std::span(in.next, in.end));
-    wide<std::uint32_t> next;
-    const u32 got =
-        run<u32>([m = &m, to = &next, begin = words.begin(), end = words.end()](std::uint32_t i) {
-          warp_reader r(begin, end);
-          const std::uint32_t word = W::take(m->lane[i], r);
-          to->lane[i] = r.next;
-          EXPECT_EQ(r.is_finished(), r.next == r.count);
-          return word;
-        });
-    for (const std::uint32_t in_lane : next.lane) EXPECT_EQ(in_lane, next.lane[0]);
+  static u32 take(const mask& m, word_reader& in, const u32& a) {
+    // Words of a warp are at even addresses, and have another before them.
     const std::size_t count = in.left();
-    in.overrun |= next.lane[0] > count;
-    in.next += 2 * std::min<std::size_t>(next.lane[0], count);
+    std::vector<std::byte> image(2);
+    image.insert(image.end(), in.next, in.next + 2 * count);
+    const buffer<std::byte> words("words", std::span<const std::byte>(image));
+    wide<std::uint32_t> taken;
+    const u32 got = run<u32>([m = &m, a = &a, to = &taken, begin = words.begin() + 2,
+                              end = words.end()](std::uint32_t i) {
+      warp_reader r(begin, end);
+      const std::uint32_t before = r.next;
+      const std::uint32_t state = W::take(m->lane[i], r, a->lane[i]);
+      to->lane[i] = r.next - before;
+      EXPECT_EQ(r.is_finished(), to->lane[i] == static_cast<std::size_t>(end - begin) / 2);
+      return state;
+    });
+    for (const std::uint32_t in_lane : taken.lane) EXPECT_EQ(in_lane, taken.lane[0]);
+    in.overrun |= taken.lane[0] > count;
+    in.next += 2 * std::min<std::size_t>(taken.lane[0], count);
     return got;
   }
   static void put(const mask& m, word_writer& out, const u32& a) {
+    // Where the room did not suffice, a warp leaves anything at its begin, even if it is empty.
+    const std::size_t room = out.room();
+    const buffer<std::byte> words("words", std::max<std::size_t>(2 * room, 2));
+    std::copy(out.next - 2 * room, out.next, words.begin());
     const wide<std::int32_t> left = each<wide<std::int32_t>>(
-        [begin = out.begin, end = out.next](bool marked, std::uint32_t word) {
+        [begin = words.begin(), end = words.begin() + 2 * room](bool marked, std::uint32_t word) {
           warp_writer w(begin, end);
           W::put(marked, w, word);
           EXPECT_EQ(w.is_overrun(), w.left < 0);
@@ -135,8 +154,10 @@ struct launched_lanes {
         },
         m, a);
     for (const std::int32_t in_lane : left.lane) EXPECT_EQ(in_lane, left.lane[0]);
+    std::byte* const begin = out.next - 2 * room;
     out.overrun |= left.lane[0] < 0;
-    out.next = out.begin + 2 * std::max(left.lane[0], 0);
+    out.next = begin + 2 * std::max(left.lane[0], 0);
+    std::copy(words.begin() + (out.next - begin), words.begin() + 2 * room, out.next);
   }
 
   // Operators are the language's: they need no warp.
@@ -210,7 +231,7 @@ struct ends_kernel {
     warp_writer w(begin, end);
     bool finished = false, room = true;
     for (int i = 0; i < 40; ++i) {
-      warp_lanes::take(true, r);
+      warp_lanes::take(true, r, 0);
       finished |= r.is_finished();
       warp_lanes::put(device::lane() % 3 == 0, w, 0);
       room &= !w.is_overrun();

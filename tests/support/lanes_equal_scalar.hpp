@@ -78,6 +78,19 @@ struct lanes_equal_scalar {
       same(o, "shift_out", []<class A>(const part_operands<A>& p) {
         return A::shift_out(p.x, p.small) + A::shift_out(p.x, p.shift + p.shift);
       });
+      same(o, "shift_left",
+           []<class A>(const part_operands<A>& p) { return A::shift_left(p.a, p.b); });
+      same(o, "shift_right",
+           []<class A>(const part_operands<A>& p) { return A::shift_right(p.a, p.b); });
+      same(o, "append_low",
+           []<class A>(const part_operands<A>& p) { return A::append_low(p.a, p.b, p.shift); });
+      same(o, "sign_mask", []<class A>(const part_operands<A>& p) {
+        return A::template sign_mask<8>(p.a) + A::template sign_mask<16>(p.b);
+      });
+      same(o, "float_bits",
+           []<class A>(const part_operands<A>& p) { return A::float_bits(p.low); });
+      same(o, "sign_extend_byte",
+           []<class A>(const part_operands<A>& p) { return A::sign_extend_byte(p.a); });
       same(o, "excess", []<class A>(const part_operands<A>& p) {
         return A::excess(p.x, p.y) + A::excess(p.a | 0x80000000u, p.low);
       });
@@ -93,12 +106,15 @@ struct lanes_equal_scalar {
            []<class A>(const part_operands<A>& p) { return A::multiply_high(p.a, p.b); });
       same(o, "floor_log2",
            []<class A>(const part_operands<A>& p) { return A::floor_log2(p.small); });
-      same(o, "leading_zeros<4>",
-           []<class A>(const part_operands<A>& p) { return A::template leading_zeros<4>(p.low); });
-      same(o, "leading_zeros<11>",
-           []<class A>(const part_operands<A>& p) { return A::template leading_zeros<11>(p.low); });
-      same(o, "leading_zeros<24>",
-           []<class A>(const part_operands<A>& p) { return A::template leading_zeros<24>(p.low); });
+      same(o, "leading_zeros<4>", []<class A>(const part_operands<A>& p) {
+        return A::template leading_zeros<4>(p.low | 1);
+      });
+      same(o, "leading_zeros<11>", []<class A>(const part_operands<A>& p) {
+        return A::template leading_zeros<11>(p.low | 1);
+      });
+      same(o, "leading_zeros<24>", []<class A>(const part_operands<A>& p) {
+        return A::template leading_zeros<24>(p.low | 1);
+      });
       same(o, "select", []<class A>(const part_operands<A>& p) {
         return A::select(p.x < p.y, p.shift, p.small);
       });

@@ -26,6 +26,15 @@ struct plain_lanes {
     return static_cast<u32>(static_cast<std::int32_t>(a) >> count);
   }
   static u32 shift_out(u32 a, u32 n) { return n < 32 ? a >> n : 0; }
+  static u32 shift_left(u32 a, u32 n) { return a << (n & 31); }
+  static u32 shift_right(u32 a, u32 n) { return a >> (n & 31); }
+  static u32 append_low(u32 a, u32 b, u32 n) { return (a << n) | (b & ~(~0u << n)); }
+  template <std::uint32_t Bits>
+  static u32 sign_mask(u32 a) {
+    return signed_shift(a << (32 - Bits), 31);
+  }
+  static u32 float_bits(u32 a) { return std::bit_cast<u32>(static_cast<float>(a)); }
+  static u32 sign_extend_byte(u32 a) { return static_cast<u32>(static_cast<std::int8_t>(a)); }
   static mask below(u32 a, u32 b) { return a < b; }
   static u32 excess(u32 a, u32 b) { return (a - b) >> 31 != 0 ? 0 : a - b; }
   static u32 floor_log2(u32 a) { return static_cast<u32>(std::bit_width(a)) - 1; }
@@ -53,16 +62,16 @@ struct plain_lanes {
     first = table[at];
     second = table[at + 1];
   }
-  static u32 take(mask m, word_reader& in) {
-    if (!m) return 0;
+  static u32 take(mask m, word_reader& in, u32 a) {
+    if (!m) return a;
     if (in.left() == 0) {
       in.overrun = true;
-      return 0;
+      return a << 16;
     }
     std::uint16_t word;
     std::memcpy(&word, in.next, 2);
     in.next += 2;
-    return word;
+    return a << 16 | word;
   }
   static void put(mask m, word_writer& out, u32 a) {
     if (!m) return;

@@ -12,16 +12,20 @@ namespace skv::test {
 /// All that encode_tile pushes for a number.
 template <class Coding>
 struct pushes : Coding::template plan<plain_lanes> {
-  std::uint32_t context = 0, second_bits = 0, second_width = 0;
+  std::uint32_t context = 0;  ///< not scaled
+  /// The token in the terms of its alphabet.
+  std::uint32_t alphabet_token() const { return std::min(this->token, Coding::tokens::kEscape); }
+  std::uint32_t second_bits = 0, second_width = 0;
 };
 
 /// The plan of a number, as encode_tile makes it; `unknown`: its token has no frequency.
 template <class Coding>
 pushes<Coding> whole_plan(std::uint32_t code, std::uint32_t mean, std::uint32_t number,
                           bool unknown = false) {
-  const auto grid = Coding::template make_grid<plain_lanes>(
-      Coding::template to_channel<plain_lanes>(code), mean, 0u);
+  const auto grid = Coding::template make_grid<plain_lanes, 0>(
+      Coding::template to_channel<plain_lanes, 0>(code), mean, 0u);
   pushes<Coding> p{Coding::template make_plan<plain_lanes>(grid, number), grid.context};
+  unknown |= p.token >= Coding::tokens::kEscape;  // the tables have none
   p.second |= unknown;
   if (p.second) {
     const auto second = Coding::template plan_second<plain_lanes>(p, grid, number, unknown);
@@ -33,8 +37,8 @@ pushes<Coding> whole_plan(std::uint32_t code, std::uint32_t mean, std::uint32_t 
 template <class Coding>
 pushes<Coding> whole_plan(const rans_encoder<plain_lanes>& coder, std::uint32_t code,
                           std::uint32_t mean, std::uint32_t number) {
-  const auto grid = Coding::template make_grid<plain_lanes>(
-      Coding::template to_channel<plain_lanes>(code), mean, 0u);
+  const auto grid = Coding::template make_grid<plain_lanes, kEncodeTableShift>(
+      Coding::template to_channel<plain_lanes, kEncodeTableShift>(code), mean, 0u);
   const auto p = Coding::template make_plan<plain_lanes>(grid, number);
   return whole_plan<Coding>(code, mean, number, coder.lookup(grid.context, p.token).is_unknown());
 }
@@ -61,13 +65,17 @@ template <class Coding>
 std::uint32_t pop(rans_decoder<plain_lanes>& decoder, std::uint32_t& state, std::uint32_t code,
                   std::uint32_t mean, std::uint32_t plane_byte) {
   const active_lanes<plain_lanes, true> active(0, kLanes);
-  const auto grid = Coding::template make_grid<plain_lanes>(
-      Coding::template to_channel<plain_lanes>(code), mean, plane_byte);
+  const auto grid = Coding::template make_grid<plain_lanes, kDecodeTableShift>(
+      Coding::template to_channel<plain_lanes, kDecodeTableShift>(code), mean, plane_byte);
   const std::uint32_t entry = decoder.lookup(state, grid.context);
   const auto popped = Coding::template pop_token<plain_lanes>(state, entry, grid, active);
-  const std::uint32_t number = Coding::template pop_bits<plain_lanes>(state, grid, popped);
+  if (!popped.second) {
+    const std::uint32_t number = Coding::template pop_bits<plain_lanes, false>(state, grid, popped);
+    decoder.refill(state, decoder.is_low(state));
+    return number;
+  }
+  const std::uint32_t number = Coding::template pop_bits<plain_lanes, true>(state, grid, popped);
   decoder.refill(state, decoder.is_low(state));
-  if (!popped.second) return number;
   return Coding::template pop_second<plain_lanes>(decoder, state, grid, popped, number);
 }
 
@@ -79,17 +87,20 @@ fault push_and_pop(const table_pair& tables, std::uint32_t state, std::uint32_t 
   rans_encoder<plain_lanes> encoder{word_writer{room, room + sizeof room}, tables.encode.data()};
   auto p = whole_plan<Coding>(code, mean, number);
   if (p.context >= Coding::kContexts) return fault::context_range;
-  if (p.token >= Coding::tokens::kCount) return fault::token_range;
+  if (p.token >= Coding::tokens::kEscape && p.token != encode_entry::kEscapeAt)
+    return fault::token_range;
   p = whole_plan<Coding>(encoder, code, mean, number);
   if (p.width > kBitsWithToken || p.second_width > 16 || p.width + p.second_width > 22)
     return fault::width_range;
-  if (p.bits >> p.width != 0 || p.second_bits >> p.second_width != 0) return fault::stray_bits;
+  if (p.second_bits >> p.second_width != 0) return fault::stray_bits;
 
   std::uint32_t pushed = state;
   encoder.bits(pushed, p.second_bits, p.second_width, p.second);
-  const auto entry = encoder.lookup(p.context, p.token);
+  const auto entry = encoder.lookup(p.context << kEncodeTableShift, p.token);
   encoder.spill(pushed, encoder.is_high(pushed, entry, p.width));
-  pushed = encoder.token(pushed, entry, p.bits, p.width);
+  const std::uint32_t with_bits = Coding::template push_bits<plain_lanes>(pushed, p, number);
+  if (with_bits >> p.width != pushed) return fault::stray_bits;
+  pushed = encoder.token(with_bits, entry);
   if (pushed < kStateFloor) return fault::wrong_state;
 
   rans_decoder<plain_lanes> decoder{word_reader{encoder.words.next, room + sizeof room},

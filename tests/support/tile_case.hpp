@@ -71,7 +71,7 @@ table_pair tables_for(const tile_case& c, table_kind kind) {
       const auto code = std::to_integer<std::uint32_t>(c.codes[i % c.shape.width]);
       const auto p =
           whole_plan<Coding>(code, mean_pattern(c, i), pattern_at(c.numbers.data(), c.target(), i));
-      counts[p.context][p.token] += 1;
+      counts[p.context][p.alphabet_token()] += 1;
     }
   return make_tables<tokens>(Coding::kContexts, Coding::kExtraBits, [&](std::uint32_t context) {
     if (kind == table_kind::single) return single_token(tokens::kCount, context % tokens::kCount);

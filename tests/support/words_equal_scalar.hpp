@@ -17,10 +17,10 @@ struct words_equal_scalar {
   using S = scalar_lanes;
 
   template <class Any>
-  static lane_values take_step(lane_marks marks, word_reader& in) {
+  static lane_values take_step(lane_marks marks, word_reader& in, const lane_values& a) {
     lane_values got{};
     for (std::uint32_t part = 0; part < Any::kParts; ++part)
-      set_part<Any>(got, part, Any::take(part_of<Any>(marks, part), in));
+      set_part<Any>(got, part, Any::take(part_of<Any>(marks, part), in, part_of<Any>(a, part)));
     return got;
   }
   template <class Any>
@@ -35,17 +35,24 @@ struct words_equal_scalar {
     for (std::size_t i = 0; i < stream.size(); ++i)
       stream.data()[i] = static_cast<std::byte>(random.bits());
     word_reader mine{stream.data(), stream.data() + stream.size()}, scalar = mine;
-    const lane_values got = take_step<L>(marks, mine);
-    ASSERT_EQ(got, take_step<S>(marks, scalar)) << marks << " of " << words;
+    lane_values a;
+    for (auto& v : a) v = random.bits();
+    const lane_values got = take_step<L>(marks, mine, a);
+    take_step<S>(marks, scalar, a);
     ASSERT_EQ(mine.next, scalar.next);
     ASSERT_EQ(mine.overrun, scalar.overrun);
     ASSERT_EQ(mine.overrun, static_cast<std::uint32_t>(std::popcount(marks)) > words);
-    // What take means, without scalar_lanes: consecutive words, in lane order.
+    // What take means, without scalar_lanes: consecutive words, in lane order, as long as there are.
     std::uint32_t n = 0;
     for (std::uint32_t i = 0; i < kLanes; ++i) {
-      std::uint16_t word = 0;
-      if ((marks >> i & 1) != 0 && n < words) std::memcpy(&word, stream.data() + 2 * n++, 2);
-      ASSERT_EQ(got[i], word) << "lane " << i;
+      std::uint32_t expected = a[i];
+      if ((marks >> i & 1) != 0) {
+        if (n == words) break;
+        std::uint16_t word;
+        std::memcpy(&word, stream.data() + 2 * n++, 2);
+        expected = a[i] << 16 | word;
+      }
+      ASSERT_EQ(got[i], expected) << "lane " << i << ", " << marks << " of " << words;
     }
   }
   static void put_once(lane_marks marks, std::uint32_t room, random_source& random) {
@@ -62,10 +69,13 @@ struct words_equal_scalar {
       ASSERT_EQ(mine.overrun, static_cast<std::uint32_t>(std::popcount(marks)) > room);
       ASSERT_TRUE(out.margins_intact());
       const std::size_t written = 2 * (room - mine.room());
-      ASSERT_EQ(std::memcmp(mine.next, scalar.next, written), 0) << marks << " into " << room;
+      // The first word of a room that did not suffice is anything.
+      const std::size_t any = mine.overrun ? std::min<std::size_t>(written, 2) : 0;
+      ASSERT_EQ(std::memcmp(mine.next + any, scalar.next + any, written - any), 0)
+          << marks << " into " << room;
       if (mine.overrun) continue;
       word_reader back{mine.next, mine.next + written};
-      const lane_values again = take_step<L>(marks, back);
+      const lane_values again = take_step<L>(marks, back, {});
       for (std::uint32_t i = 0; i < kLanes; ++i)
         ASSERT_EQ(again[i], (marks >> i & 1) != 0 ? a[i] & 0xffff : 0) << "lane " << i;
     }
@@ -103,7 +113,8 @@ struct words_equal_scalar {
       ASSERT_EQ(mine.overrun, scalar.overrun);
     }
     ASSERT_TRUE(out.margins_intact());
-    ASSERT_EQ(std::memcmp(out.data(), reference.data(), kBytes), 0);
+    // The first word of a room that did not suffice is anything.
+    ASSERT_EQ(std::memcmp(out.data() + 2, reference.data() + 2, kBytes - 2), 0);
   }
 
   static void everything() {

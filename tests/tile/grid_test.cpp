@@ -68,11 +68,15 @@ void check() {
   if constexpr (Target != Mean) {
     for (u32 code = 0; code < 256; ++code)
       for (u32 mean = code % 7; mean < 1u << Mean.bits(); mean += 7 * test::kStride) {
-        const auto g = residual_coding<Target, Mean>::template make_grid<plain_lanes>(
-            residual_coding<Target, Mean>::template to_channel<plain_lanes>(code), mean);
+        using coding = residual_coding<Target, Mean>;
+        const auto g = coding::template make_grid<plain_lanes, 0>(
+            coding::template to_channel<plain_lanes, 0>(code), mean);
+        const auto scaled = coding::template make_grid<plain_lanes, 6>(
+            coding::template to_channel<plain_lanes, 6>(code), mean);
+        ASSERT_EQ(scaled.context, g.context << 6) << "code " << code << ", mean " << mean;
         const slow_grid s = make_slow_grid(Target, Mean, code, mean & Mean.magnitude_mask());
-        const u32 scale = scale_context<plain_lanes>(top_context<Target, plain_lanes>(code),
-                                                     static_cast<u32>(s.above));
+        const u32 scale = scale_context<plain_lanes, 0, 0>(top_context<Target, plain_lanes>(code),
+                                                           static_cast<u32>(s.above));
         ASSERT_EQ(g.mean, static_cast<u32>(s.mean)) << "code " << code << ", mean " << mean;
         ASSERT_EQ(g.flip != 0, s.flip) << "code " << code << ", mean " << mean;
         ASSERT_EQ(g.context, scale / 2 * 4 + static_cast<u32>(s.position))

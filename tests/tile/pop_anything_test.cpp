@@ -26,7 +26,8 @@ void pop_anything() {
     const bool in_tail = random.chance(0.2);
     if (in_tail) decoder.enter_tail();
     const u32 number = test::pop<Coding>(decoder, state, code, mean, random.below(256));
-    ASSERT_EQ(number >> Coding::kTarget.bits(), 0u)
+    // A magnitude that no number has may leave a bit more than is stored.
+    ASSERT_EQ(number >> Coding::kTarget.bits() >> 1, 0u)
         << "state " << before << ", code " << code << ", mean " << mean;
     // From a valid state, one refill always suffices: the state is valid again.
     if (before >= kStateFloor && !decoder.words.overrun && !in_tail) {
@@ -35,8 +36,8 @@ void pop_anything() {
     // Inactive lanes have no second pop.
     state = before;
     const active_lanes<plain_lanes, false> inactive(1, 1);
-    const auto grid = Coding::template make_grid<plain_lanes>(
-        Coding::template to_channel<plain_lanes>(code), mean, random.below(256));
+    const auto grid = Coding::template make_grid<plain_lanes, kDecodeTableShift>(
+        Coding::template to_channel<plain_lanes, kDecodeTableShift>(code), mean, random.below(256));
     const u32 entry = decoder.lookup(state, grid.context);
     ASSERT_FALSE((Coding::template pop_token<plain_lanes>(state, entry, grid, inactive).second));
   }

@@ -80,9 +80,11 @@ void check_grids() {
   using coding = residual_coding<Target, Mean>;
   for (u32 code = 0; code < 256; ++code)
     for (u32 mean = 0; mean < 1u << Mean.bits(); ++mean) {
-      const auto g = coding::template make_grid<plain_lanes>(
-          coding::template to_channel<plain_lanes>(code), mean);
-      ASSERT_TRUE(g.floor >= 1 && g.floor <= Target.max_exponent()) << code;
+      const auto g = coding::template make_grid<plain_lanes, 0>(
+          coding::template to_channel<plain_lanes, 0>(code), mean);
+      const u32 floor = g.floor >> Target.mantissa_bits;
+      ASSERT_TRUE(floor >= 1 && floor <= Target.max_exponent()) << code;
+      ASSERT_EQ(g.floor, floor << Target.mantissa_bits);
       ASSERT_LT(g.context, coding::kContexts) << "code " << code << ", mean " << mean;
       ASSERT_LE(g.mean, (max_steps<Target, plain_lanes>(g.floor))) << code << ", mean " << mean;
       ASSERT_EQ(g.sign, mean >> Mean.magnitude_bits() << Target.magnitude_bits());
@@ -111,7 +113,7 @@ TEST(residual, a_finer_mean_is_put_on_the_grid_of_the_numbers) {
       ASSERT_EQ((floor_exponent<e4m3, plain_lanes>(code)), 1u);
       const u32 number = sign << 7 | u, mean = sign << 15 | to_bf16(u);
       const auto at = [&](u32 m) {
-        return coding::make_grid<plain_lanes>(coding::to_channel<plain_lanes>(code), m);
+        return coding::make_grid<plain_lanes, 0>(coding::to_channel<plain_lanes, 0>(code), m);
       };
       ASSERT_EQ(at(mean).mean, u);
       ASSERT_EQ(at(mean).flip, 0u);

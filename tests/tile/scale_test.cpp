@@ -36,10 +36,13 @@ void check_contexts() {
           static_cast<int>(code) - levels * (log2_ulp + static_cast<int>(kScaleOrigin));
       const int expected = std::clamp(above + static_cast<int>(kContextsBelow), 0,
                                       static_cast<int>(kScaleContexts) - 1);
-      ASSERT_EQ((scale_context<plain_lanes>(top_context<F, plain_lanes>(code),
-                                            exponent - floor_exponent<F, plain_lanes>(code))),
-                static_cast<std::uint32_t>(expected))
+      const std::uint32_t octaves = exponent - floor_exponent<F, plain_lanes>(code);
+      const std::uint32_t top = top_context<F, plain_lanes>(code);
+      const auto context = static_cast<std::uint32_t>(expected);
+      ASSERT_EQ((scale_context<plain_lanes, 0, 0>(top, octaves)), context)
           << "code " << code << ", exponent " << exponent;
+      ASSERT_EQ((scale_context<plain_lanes, 9, 7>(top << 9, octaves << 7)), context << 9);
+      ASSERT_EQ((scale_context<plain_lanes, 6, 10>(top << 6, octaves << 10)), context << 6);
     }
 }
 

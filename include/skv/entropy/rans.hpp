@@ -32,15 +32,24 @@ struct rans_decoder {
   /// From here on no state needs a word.
   SKV_INLINE void enter_tail() { floor = u32(0); }
 
-  /// The decode_entry of the token on top of a state.
+  /// The decode_entry of the token on top of a state. `context` is scaled by 2^kDecodeTableShift.
   SKV_INLINE u32 lookup(u32 state, u32 context) const {
-    return Lanes::lookup(table, (context << kProbabilityBits) + (state & (kSlots - 1)));
+    return Lanes::lookup(table, context | (state & (kSlots - 1)));
   }
   /// Pops the token.
   static SKV_INLINE void token(u32& state, u32 entry) {
     using namespace decode_entry;
-    const u32 quotient = state >> kProbabilityBits;
-    state = (entry & kFrequencyMask) * quotient + ((entry >> kOffsetShift) & kOffsetMask);
+    static_assert(kFrequencyShift - kOffsetShift == kProbabilityBits);
+    // offset + frequency * kSlots, less the latter again, in the quotient
+    const u32 offset = entry >> kOffsetShift;
+    state = (entry >> kFrequencyShift) * ((state >> kProbabilityBits) - kSlots) + offset;
+  }
+  /// The base value of a token.
+  static SKV_INLINE u32 base(u32 entry) { return Lanes::sign_extend_byte(entry); }
+  /// How many raw bits follow it, in the lowest five bits.
+  static SKV_INLINE u32 raw_bits(u32 entry) { return entry >> decode_entry::kBitsShift; }
+  static SKV_INLINE mask is_escape(u32 raw_bits) {
+    return (raw_bits & 31) == u32(decode_entry::kEscapeBits);
   }
 
   /// Pops `width` raw bits (below 32).
@@ -54,10 +63,7 @@ struct rans_decoder {
   /// Do lanes need a word?
   SKV_INLINE mask is_low(u32 state) const { return Lanes::below(state, floor); }
   /// Takes a word in the lanes that need one.
-  SKV_INLINE void refill(u32& state, mask low) {
-    const u32 word = Lanes::take(low, words);
-    state = Lanes::select(low, (state << 16) | word, state);
-  }
+  SKV_INLINE void refill(u32& state, mask low) { state = Lanes::take(low, words, state); }
 };
 
 /// What all lanes of an encoder share; the states are the caller's, part by part. Within a step,
@@ -77,9 +83,11 @@ struct rans_encoder {
     SKV_INLINE mask is_unknown() const { return frequency() == u32(0); }
   };
 
+  /// `context` is scaled by 2^kEncodeTableShift.
   SKV_INLINE entry lookup(u32 context, u32 token) const {
-    const u32 at = ((context << 5) + token) << 1;
-    static_assert(kMaxTokens == 1u << 5 && encode_entry::kWords == 1u << 1);
+    const u32 at = context + (token << 1);
+    static_assert(kMaxTokens * encode_entry::kWords == 1u << kEncodeTableShift &&
+                  encode_entry::kWords == 1u << 1);
     entry e;
     Lanes::lookup_pair(table, at, e.multiplier, e.packed);
     return e;
@@ -94,7 +102,7 @@ struct rans_encoder {
   /// Moves the low word of the marked lanes to the stream.
   SKV_INLINE void spill(u32& state, mask high) {
     Lanes::put(high, words, state);
-    state = state >> Lanes::zero_unless(high, u32(16));
+    state = Lanes::select(high, state >> 16, state);
   }
 
   /// Pushes `width` (at most 16) raw bits in marked lanes; others must have width and bits 0.
@@ -108,12 +116,13 @@ struct rans_encoder {
     return state >> (u32(32 - kProbabilityBits) - width) >= e.frequency();
   }
 
-  /// The state after pushing `width` raw bits, then the token; before it was not high.
-  static SKV_INLINE u32 token(u32 state, const entry& e, u32 value, u32 width) {
+  /// The state after pushing the token onto `x`, which has its raw bits; before them it was not
+  /// high.
+  static SKV_INLINE u32 token(u32 x, const entry& e) {
     using namespace encode_entry;
-    const u32 x = (state << width) | value;
-    const u32 quotient = Lanes::multiply_high(x + (e.packed >> kIncrementShift), e.multiplier) >>
-                         ((e.packed >> kDivideShift) & kDivideMask);
+    const u32 quotient =
+        Lanes::shift_right(Lanes::multiply_high(x + (e.packed >> kIncrementShift), e.multiplier),
+                           e.packed >> kDivideShift);
     // x - quotient * f + quotient * kSlots + start
     return x + quotient * (u32(kSlots) - e.frequency()) + ((e.packed >> kStartShift) & kStartMask);
   }

@@ -2,6 +2,7 @@
 // them up in. docs/format.md, section "Tables".
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <skv/entropy/token.hpp>
@@ -16,20 +17,27 @@ inline constexpr std::uint32_t kSlots = 1u << kProbabilityBits;
 /// Raw bits that can leave the state with a token and still be refilled by one word.
 inline constexpr std::uint32_t kBitsWithToken = 16 - kProbabilityBits;
 
-/// A slot of the decoding table, everything about its token in one word:
-/// frequency (10 bits), slot - start (9), raw bits (5), base value (8, signed).
+/// The table of a context has 2^kDecodeTableShift words, respectively 2^kEncodeTableShift.
+inline constexpr std::uint32_t kDecodeTableShift = kProbabilityBits, kEncodeTableShift = 6;
+
+/// A slot of the decoding table, everything about its token in one word, from the lowest bit on:
+/// base value (8 bits, signed), raw bits (5), slot - start (9), frequency (10). The fields are where
+/// one instruction of a GPU gets each.
 namespace decode_entry {
-inline constexpr std::uint32_t kOffsetShift = 10, kBitsShift = 19, kBaseShift = 24;
-inline constexpr std::uint32_t kFrequencyMask = 0x3ff, kOffsetMask = 0x1ff, kBitsMask = 0x1f;
-inline constexpr std::uint32_t kEscapeBase = 127;  ///< the base of no other token
+inline constexpr std::uint32_t kBitsShift = 8, kOffsetShift = 13, kFrequencyShift = 22;
+/// The raw bits of the escape, and of no other token.
+inline constexpr std::uint32_t kEscapeBits = 31;
 }  // namespace decode_entry
 
 /// An entry of the encoding table, two words: the multiplier of the division by the frequency;
-/// and frequency (10 bits), start (9), shift (4) and increment (1) of it.
+/// and from the lowest bit on frequency (10 bits), shift (5), start (9), in the highest the increment.
 namespace encode_entry {
 inline constexpr std::uint32_t kWords = 2;
-inline constexpr std::uint32_t kStartShift = 10, kDivideShift = 19, kIncrementShift = 23;
-inline constexpr std::uint32_t kFrequencyMask = 0x3ff, kStartMask = 0x1ff, kDivideMask = 0xf;
+inline constexpr std::uint32_t kDivideShift = 10, kStartShift = 15, kIncrementShift = 31;
+inline constexpr std::uint32_t kFrequencyMask = 0x3ff, kStartMask = 0x1ff;
+/// Which of a context's entries is the escape's: those between the other tokens and it have no
+/// frequency.
+inline constexpr std::uint32_t kEscapeAt = kMaxTokens - 1;
 }  // namespace encode_entry
 
 /// floor(x / divisor) = ((x + increment) * multiplier) >> 32 >> shift, for the states that an
@@ -63,27 +71,30 @@ constexpr void fill_decode_table(std::span<const std::uint16_t> frequencies,
   std::uint32_t slot = 0;
   for (std::uint32_t token = 0; token < Tokens::kCount; ++token) {
     const bool escape = token == Tokens::kEscape;
-    const token_value v = escape ? token_value{kEscapeBase, 0} : Tokens::value(token);
-    const std::uint32_t bits = escape ? 0 : v.bits + extra_bits;
+    const token_value v = escape ? token_value{0, 0} : Tokens::value(token);
+    const std::uint32_t bits = escape ? kEscapeBits : v.bits + extra_bits;
     for (std::uint32_t i = 0; i < frequencies[token]; ++i)
-      entries[slot++] = frequencies[token] | i << kOffsetShift | bits << kBitsShift |
-                        static_cast<std::uint32_t>(v.base) << kBaseShift;
+      entries[slot++] = (static_cast<std::uint32_t>(v.base) & 0xff) | bits << kBitsShift |
+                        i << kOffsetShift | std::uint32_t{frequencies[token]} << kFrequencyShift;
   }
 }
 
-/// Expands the frequencies of one context into encode_entry::kWords words per token.
+/// Expands the frequencies of one context into kMaxTokens entries of encode_entry::kWords words.
 template <class Tokens>
 constexpr void fill_encode_table(std::span<const std::uint16_t> frequencies,
                                  std::span<std::uint32_t> words) {
   using namespace encode_entry;
+  static_assert(Tokens::kEscape == Tokens::kCount - 1);
+  std::fill(words.begin(), words.end(), 0u);
   std::uint32_t start = 0;
   for (std::uint32_t token = 0; token < Tokens::kCount; ++token) {
     const std::uint32_t f = frequencies[token];
     const divider d = f == 0 ? divider{} : divider::of(f);
-    words[2 * token] = d.multiplier;
+    const std::uint32_t at = token == Tokens::kEscape ? kEscapeAt : token;
+    words[2 * at] = d.multiplier;
     // Only a frequency of 0, or a token alone in its context, can have start kSlots: no one reads it.
-    words[2 * token + 1] = f | (start & kStartMask) << kStartShift | d.shift << kDivideShift |
-                           d.increment << kIncrementShift;
+    words[2 * at + 1] = f | (start & kStartMask) << kStartShift | d.shift << kDivideShift |
+                        d.increment << kIncrementShift;
     start += f;
   }
 }

@@ -37,17 +37,19 @@ struct residual_tokens {
   template <class Lanes>
   struct split {
     typename Lanes::u32 token;
-    typename Lanes::u32 bits;  ///< number of raw bits
-    typename Lanes::u32 raw;
+    typename Lanes::u32 bits;   ///< number of raw bits: the lowest ones of the magnitude
+    typename Lanes::u32 above;  ///< ones above the raw bits
   };
 
-  /// Splits the residual of a magnitude below kLimit and a sign (0 or 1).
+  /// Splits the residual of a magnitude below kLimit and a sign (0 or 1). Of kLimit the token is
+  /// beyond those that there are.
   template <class Lanes, class U32 = typename Lanes::u32>
   static SKV_INLINE split<Lanes> of(U32 magnitude, U32 sign) {
-    const auto above = magnitude >= U32(kDirect);
-    const U32 bits = Lanes::zero_unless(above, Lanes::floor_log2(magnitude) - 1);
-    const U32 half_octave = (magnitude >> bits) + Lanes::zero_unless(above, bits + bits + 2);
-    return {half_octave + half_octave + sign, bits, magnitude & ((U32(1) << bits) - 1)};
+    // As a float, exponent and the highest mantissa bit count half octaves; from 4 on they are not
+    // below the magnitude itself.
+    const U32 half_octave = Lanes::min(magnitude, (Lanes::float_bits(magnitude) >> 22) - 252);
+    const U32 bits = Lanes::zero_unless(half_octave >= U32(kDirect), (half_octave >> 1) - 2);
+    return {half_octave + half_octave + sign, bits, U32(~0u) << bits};
   }
 };
 

@@ -52,6 +52,17 @@ struct avx512_lanes {
     return (vector)((signed_vector)a.v >> count);
   }
   static SKV_INLINE u32 shift_out(u32 a, u32 n) { return _mm512_srlv_epi32(a, n); }
+  static SKV_INLINE u32 shift_left(u32 a, u32 n) { return a << (n & 31); }
+  static SKV_INLINE u32 shift_right(u32 a, u32 n) { return a >> (n & 31); }
+  static SKV_INLINE u32 append_low(u32 a, u32 b, u32 n) {
+    return (a << n) | (b & ((u32(~0u) << n) ^ ~0u));
+  }
+  template <std::uint32_t Bits>
+  static SKV_INLINE u32 sign_mask(u32 a) {
+    return signed_shift(a << (32 - Bits), 31);
+  }
+  static SKV_INLINE u32 float_bits(u32 a) { return (vector)_mm512_cvtepi32_ps(a); }
+  static SKV_INLINE u32 sign_extend_byte(u32 a) { return signed_shift(a << 24, 24); }
   static SKV_INLINE mask below(u32 a, u32 b) { return a < b; }
   static SKV_INLINE u32 excess(u32 a, u32 b) {
     return _mm512_max_epi32(u32(a.v - b.v), _mm512_setzero_si512());
@@ -114,12 +125,12 @@ struct avx512_lanes {
   }
 
   // Sixteen words are loaded, of which the marked lanes take as many as they are.
-  static SKV_INLINE u32 take(mask m, word_reader& in) {
+  static SKV_INLINE u32 take(mask m, word_reader& in, u32 a) {
     if (in.left() < kWidth) [[unlikely]]
-      return take_carefully(m, in);
+      return select(m, (a << 16) | take_carefully(m, in), a);
     const auto words = widen<std::uint16_t>(in.next);
     in.next += 2 * count(m);
-    return _mm512_maskz_expand_epi32(m.m, words);
+    return select(m, (a << 16) | u32(_mm512_maskz_expand_epi32(m.m, words)), a);
   }
   // The mirror: words end where the last ones began; what lies below is overwritten later.
   static SKV_INLINE void put(mask m, word_writer& out, u32 a) {

@@ -45,20 +45,25 @@ struct word_writer {
 ///    from one integer for all lanes; `L::mask`, one truth value per lane, with ! & |;
 /// 3. arithmetic: `min`, `max`, `select(mask, a, b)`, `zero_unless(mask, a)`, `signed_shift(a, n)`
 ///    (to the right, by one count for all lanes), `shift_out(a, n)` (a >> n, for a below 2^31 and any
-///    n), `below(a, b)` (a < b, of any values), `excess(a, b)` (a - b if that is positive as a signed
+///    n), `shift_left` and `shift_right` (by the lowest five bits of any n), `append_low(a, b, n)`
+///    (a, followed by the n lowest bits of b; n below 32), `sign_extend_byte` (of the lowest one), `sign_mask<Bits>`
+///    (all ones where bit Bits - 1 is set), `float_bits` (the float of that value, below 2^24),
+///    `below(a, b)` (a < b, of any values), `excess(a, b)` (a - b if that is positive as a signed
 ///    integer, else 0), `floor_log2` (of 1 ... 2^24 - 1; for 0 something from 2^31 on),
-///    `leading_zeros<Bits>` (in the low `Bits` bits, at most 24: `Bits` for 0, and 0 for what has
-///    more bits; of values below 2^24), `multiply_high` (upper half of the product), `index(part)`
+///    `leading_zeros<Bits>` (in the low `Bits` bits, at most 24: 0 for what has more bits, and any
+///    value up to `Bits` for 0; of values below 2^24), `multiply_high` (upper half of the product), `index(part)`
 ///    (the numbers of the lanes, 0 ... 31), `any(mask)` and `sum` (wrapping) over a part;
 /// 4. memory: `load<Pattern>(row, part, count)` and `store<Pattern>(row, part, count, values)`: lane
 ///    i has the i-th pattern of a row; lanes from `count` on are 0, respectively not written; and
 ///    `lookup(table, index)`, a gather of 32-bit entries; `lookup_pair(table, index, a, b)`, the
 ///    entries at an even index and after it;
 /// 5. `L::reader` and `L::writer`, on the CPU word_reader and word_writer, made from two ends; and
-///    `take(mask, reader)`: marked lanes read consecutive words in lane order, the others get 0;
-///    past the end words are 0, and the reader is never finished;
+///    `take(mask, reader, a)`: marked lanes read consecutive words in lane order, and become their a
+///    moved up, with the word below; others keep a. Past the end words are anything, and the reader
+///    is never finished;
 /// 6. `put(mask, writer, x)`: marked lanes write the low 16 bits of x such that `take` reads them
-///    back; without room nothing is written and `overrun` is set.
+///    back. Without room nothing outside is written, the first word there becomes anything, and the
+///    writer is overrun.
 /// Two types of lanes never differ in a result.
 template <class L>
 concept lanes = requires(typename L::u32 a, typename L::mask m, const std::uint32_t* table,
@@ -70,7 +75,9 @@ concept lanes = requires(typename L::u32 a, typename L::mask m, const std::uint3
   { L::below(a, a) } -> std::same_as<decltype(m)>;
   { L::template load<std::uint16_t>(row, 0u, 0u) } -> std::same_as<decltype(a)>;
   { L::lookup(table, a) } -> std::same_as<decltype(a)>;
-  { L::take(m, reader) } -> std::same_as<decltype(a)>;
+  { L::take(m, reader, L::append_low(a, a, a)) } -> std::same_as<decltype(a)>;
+  { L::shift_left(L::shift_right(a, a), L::sign_extend_byte(a)) } -> std::same_as<decltype(a)>;
+  { L::float_bits(L::template sign_mask<16>(a)) } -> std::same_as<decltype(a)>;
   L::put(m, writer, a);
 };
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstring>
 #include <skv/lanes/lanes.hpp>
 
@@ -54,6 +55,23 @@ struct scalar_lanes {
   }
   static u32 shift_out(u32 a, u32 n) {
     return each([&](std::uint32_t i) { return n.lane[i] < 32 ? a.lane[i] >> n.lane[i] : 0; });
+  }
+  static u32 shift_left(u32 a, u32 n) { return a << (n & 31); }
+  static u32 shift_right(u32 a, u32 n) { return a >> (n & 31); }
+  static u32 append_low(u32 a, u32 b, u32 n) { return (a << n) | (b & ((u32(1) << n) - 1)); }
+  template <std::uint32_t Bits>
+  static u32 sign_mask(u32 a) {
+    return signed_shift(a << (32 - Bits), 31);
+  }
+  static u32 float_bits(u32 a) {
+    return each([&](std::uint32_t i) {
+      return std::bit_cast<std::uint32_t>(static_cast<float>(a.lane[i]));
+    });
+  }
+  static u32 sign_extend_byte(u32 a) {
+    return each([&](std::uint32_t i) {
+      return static_cast<std::uint32_t>(static_cast<std::int8_t>(a.lane[i] & 0xff));
+    });
   }
   static mask below(u32 a, u32 b) { return a < b; }
   static u32 excess(u32 a, u32 b) {
@@ -116,17 +134,17 @@ struct scalar_lanes {
     a = lookup(table, at);
     b = lookup(table + 1, at);
   }
-  static u32 take(mask m, word_reader& in) {
+  static u32 take(mask m, word_reader& in, u32 a) {
     return each([&](std::uint32_t i) -> std::uint32_t {
-      if (!m.lane[i]) return 0;
+      if (!m.lane[i]) return a.lane[i];
       if (in.left() == 0) {
         in.overrun = true;
-        return 0;
+        return a.lane[i] << 16;
       }
       const auto word = std::to_integer<std::uint32_t>(in.next[0]) |
                         std::to_integer<std::uint32_t>(in.next[1]) << 8;
       in.next += 2;
-      return word;
+      return a.lane[i] << 16 | word;
     });
   }
   static void put(mask m, word_writer& out, u32 a) {

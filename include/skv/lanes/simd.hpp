@@ -71,6 +71,19 @@ struct simd_lanes {
     return a >> min(n, u32(31));
 #endif
   }
+  static SKV_INLINE u32 shift_left(u32 a, u32 n) { return a << (n & 31); }
+  static SKV_INLINE u32 shift_right(u32 a, u32 n) { return a >> (n & 31); }
+  static SKV_INLINE u32 append_low(u32 a, u32 b, u32 n) {
+    return (a << n) | (b & ((u32(~0u) << n) ^ ~0u));
+  }
+  template <std::uint32_t Bits>
+  static SKV_INLINE u32 sign_mask(u32 a) {
+    return signed_shift(a << (32 - Bits), 31);
+  }
+  static SKV_INLINE u32 float_bits(u32 a) {
+    return (vector) __builtin_convertvector((signed_vector)a.v, float_vector);
+  }
+  static SKV_INLINE u32 sign_extend_byte(u32 a) { return signed_shift(a << 24, 24); }
   static SKV_INLINE mask below(u32 a, u32 b) {
     return {(signed_vector)(a.v ^ 0x80000000u) < (signed_vector)(b.v ^ 0x80000000u)};
   }
@@ -184,16 +197,8 @@ struct simd_lanes {
   }
 
   // Eight words are loaded, of which the marked lanes take as many as they are.
-  static SKV_INLINE u32 take(mask m, word_reader& in) {
-#if defined(__AVX2__)
-    if (in.left() >= kWidth) [[likely]] {
-      const std::uint32_t marked = bits(m);
-      const auto words = _mm_loadu_si128(reinterpret_cast<const __m128i*>(in.next));
-      in.next += 2 * static_cast<std::size_t>(std::popcount(marked));
-      return (vector)_mm256_cvtepu16_epi32(_mm_shuffle_epi8(words, kExpand[marked]));
-    }
-#endif
-    return take_carefully(m, in);
+  static SKV_INLINE u32 take(mask m, word_reader& in, u32 a) {
+    return select(m, (a << 16) | words_for(m, in), a);
   }
   // The mirror: words end where the last ones began; what lies below is overwritten later.
   static SKV_INLINE void put(mask m, word_writer& out, u32 a) {
@@ -274,6 +279,18 @@ struct simd_lanes {
     for (std::uint32_t j = 0; j < kWidth; ++j) b |= (static_cast<std::uint32_t>(m.v[j]) & 1) << j;
     return b;
 #endif
+  }
+
+  static SKV_INLINE u32 words_for(mask m, word_reader& in) {
+#if defined(__AVX2__)
+    if (in.left() >= kWidth) [[likely]] {
+      const std::uint32_t marked = bits(m);
+      const auto words = _mm_loadu_si128(reinterpret_cast<const __m128i*>(in.next));
+      in.next += 2 * static_cast<std::size_t>(std::popcount(marked));
+      return (vector)_mm256_cvtepu16_epi32(_mm_shuffle_epi8(words, kExpand[marked]));
+    }
+#endif
+    return take_carefully(m, in);
   }
 
   static u32 take_carefully(mask m, word_reader& in) {

@@ -9,19 +9,21 @@
 
 namespace skv {
 
-/// The words of an image, at an even address, read upwards. Counts, not pointers: addresses are
-/// then one 64-bit addition, and the end one comparison.
+/// The words of an image, at an even address, read upwards. There are two more bytes before them (an
+/// image has states there), which stand for the last word where there is none: indices need no other
+/// bound then. Counts, not pointers: an address is one 64-bit multiply-add.
 struct warp_reader {
   const std::uint16_t* words;
-  std::uint32_t next = 0, count;
+  std::uint32_t next = 1, last;
 
   SKV_DEVICE warp_reader(const std::byte* begin, const std::byte* end)
-      : words(reinterpret_cast<const std::uint16_t*>(begin)),
-        count(static_cast<std::uint32_t>(end - begin) / 2) {}
-  SKV_DEVICE bool is_finished() const { return next == count; }
+      : words(reinterpret_cast<const std::uint16_t*>(begin) - 1),
+        last(static_cast<std::uint32_t>(end - begin) / 2) {}
+  SKV_DEVICE bool is_finished() const { return next == last + 1; }
 };
 
-/// The same, written downwards; `left` falls below 0 when the room did not suffice.
+/// The same, written downwards. `left` falls below 0 when the room did not suffice: then what is at
+/// `begin` is worth nothing. Two bytes are there even if the room is empty.
 struct warp_writer {
   std::uint16_t* words;
   std::int32_t left;
@@ -54,8 +56,29 @@ struct warp_lanes {
     const auto difference = static_cast<std::int32_t>(a - b);
     return static_cast<u32>(difference < 0 ? 0 : difference);
   }
+  template <std::uint32_t Bits>
+  static SKV_DEVICE u32 sign_mask(u32 a) {
+#if defined(__CUDACC__)
+    static_assert(Bits % 8 == 0);
+    u32 mask;  // four copies of the sign of a byte
+    asm("prmt.b32 %0, %1, 0, %2;" : "=r"(mask) : "r"(a), "n"(0x1111 * (7 + Bits / 8)));
+    return mask;
+#else
+    return signed_shift(a << (32 - Bits), 31);
+#endif
+  }
+  static SKV_DEVICE u32 sign_extend_byte(u32 a) {
+    return static_cast<u32>(static_cast<std::int8_t>(a));
+  }
 #if defined(__CUDACC__)
   static SKV_DEVICE u32 shift_out(u32 a, u32 n) { return __funnelshift_rc(a, 0, n); }
+  static SKV_DEVICE u32 shift_left(u32 a, u32 n) { return __funnelshift_l(0, a, n); }
+  static SKV_DEVICE u32 shift_right(u32 a, u32 n) { return __funnelshift_r(a, 0, n); }
+  // The low bits of b, turned to its top, move into a from below.
+  static SKV_DEVICE u32 append_low(u32 a, u32 b, u32 n) {
+    return __funnelshift_l(__funnelshift_r(b, b, n), a, n);
+  }
+  static SKV_DEVICE u32 float_bits(u32 a) { return __float_as_uint(__uint2float_rn(a)); }
   static SKV_DEVICE u32 floor_log2(u32 a) {
     u32 log;
     asm("bfind.u32 %0, %1;" : "=r"(log) : "r"(a));
@@ -64,17 +87,23 @@ struct warp_lanes {
   static SKV_DEVICE u32 multiply_high(u32 a, u32 b) { return __umulhi(a, b); }
   template <std::uint32_t Bits>
   static SKV_DEVICE u32 leading_zeros(u32 a) {
-    return excess(static_cast<u32>(__clz(static_cast<int>(a))), 32 - Bits);
+    u32 zeros;
+    asm("bfind.shiftamt.u32 %0, %1;" : "=r"(zeros) : "r"(a));  // all ones for 0
+    return excess(zeros, 32 - Bits);
   }
 #else
   static SKV_DEVICE u32 shift_out(u32 a, u32 n) { return n < 32 ? a >> n : 0; }
+  static SKV_DEVICE u32 shift_left(u32 a, u32 n) { return a << (n & 31); }
+  static SKV_DEVICE u32 shift_right(u32 a, u32 n) { return a >> (n & 31); }
+  static SKV_DEVICE u32 append_low(u32 a, u32 b, u32 n) { return a << n | (b & ~(~u32(0) << n)); }
+  static SKV_DEVICE u32 float_bits(u32 a) { return std::bit_cast<u32>(static_cast<float>(a)); }
   static SKV_DEVICE u32 floor_log2(u32 a) { return static_cast<u32>(std::bit_width(a)) - 1; }
   static SKV_DEVICE u32 multiply_high(u32 a, u32 b) {
     return static_cast<u32>((std::uint64_t{a} * b) >> 32);
   }
   template <std::uint32_t Bits>
   static SKV_DEVICE u32 leading_zeros(u32 a) {
-    return excess(static_cast<u32>(std::countl_zero(a)), 32 - Bits);
+    return a == 0 ? 0 : excess(static_cast<u32>(std::countl_zero(a)), 32 - Bits);
   }
 #endif
   static SKV_DEVICE bool any(mask m) { return device::any(m); }
@@ -102,17 +131,18 @@ struct warp_lanes {
     second = p.second;
   }
 
-  static SKV_DEVICE u32 take(mask m, reader& in) {
+  static SKV_DEVICE u32 take(mask m, reader& in, u32 a) {
     const u32 marked = device::ballot(m);
-    const u32 at = in.next + count_ones(marked & lanes_below());
+    const u32 at = min(in.next + count_ones(marked & lanes_below()), in.last);
     in.next += count_ones(marked);
-    return m && at < in.count ? in.words[at] : u32(0);
+    const u32 word = in.words[at];
+    return m ? (a << 16) | word : a;
   }
   static SKV_DEVICE void put(mask m, writer& out, u32 a) {
     const u32 marked = device::ballot(m);
-    const auto at = out.left - static_cast<std::int32_t>(count_ones(marked & ~lanes_below()));
+    const auto at = static_cast<u32>(out.left) - count_ones(marked & ~lanes_below());
     out.left -= static_cast<std::int32_t>(count_ones(marked));
-    if (m && at >= 0) out.words[at] = static_cast<std::uint16_t>(a);
+    if (m) out.words[excess(at, 0)] = static_cast<std::uint16_t>(a);
   }
 
  private:

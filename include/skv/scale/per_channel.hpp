@@ -68,27 +68,34 @@ SKV_INLINE U32 top_context(U32 code) {
   }
 }
 
-/// The context of predictions whose ulp is `above` octaves above the step.
-template <class Lanes, class U32 = typename Lanes::u32>
+/// The context of predictions whose ulp is `above` octaves above the step. Contexts are scaled by
+/// 2^kContextShift, `above` by 2^kAboveShift.
+template <class Lanes, std::uint32_t kContextShift, std::uint32_t kAboveShift,
+          class U32 = typename Lanes::u32>
 SKV_INLINE U32 scale_context(U32 top, U32 above) {
-  return Lanes::excess(top, above << 2);
+  constexpr std::uint32_t up = kContextShift + 2;
+  if constexpr (up >= kAboveShift)
+    return Lanes::excess(top, above << (up - kAboveShift));
+  else
+    return Lanes::excess(top, above >> (kAboveShift - up));
 }
 
-/// What a scale code says, in the terms of a coding (tile/residual.hpp, tile/exponent.hpp).
+/// What a scale code says, in the terms of a coding (tile/residual.hpp, tile/exponent.hpp) and of
+/// the tables that it is used with.
 template <class U32>
 struct channel {
-  U32 floor;    ///< exponent field of the step
-  U32 context;  ///< where its contexts end
+  U32 floor;  ///< the step's floor (number/step_floor.hpp)
+  U32 top;    ///< the context of predictions whose ulp is not above the step, scaled
 };
 
 /// The scales of a row: a code for each of its numbers.
 struct scale_codes {
   const std::byte* codes;
 
-  template <class Lanes, class Coding>
+  template <class Lanes, class Coding, std::uint32_t kTableShift>
   SKV_INLINE channel<typename Lanes::u32> load(std::uint32_t first, std::uint32_t part,
                                                std::uint32_t count) const {
-    return Coding::template to_channel<Lanes>(
+    return Coding::template to_channel<Lanes, kTableShift>(
         Lanes::template load<scale_code>(codes + first, part, count));
   }
 };

@@ -62,6 +62,20 @@ SKV_INLINE void copy_rows(tile_shape shape, const From& from, const To& to) {
       }
 }
 
+// Stops at the first step of a tile in which rows differ.
+template <class Lanes, class A, class B>
+SKV_INLINE bool are_equal_rows(tile_shape shape, const A& a, const B& b) {
+  for (std::uint32_t token = 0; token < shape.tokens; ++token)
+    for (std::uint32_t first = 0; first < shape.width; first += kLanes)
+      for (std::uint32_t part = 0; part < Lanes::kParts; ++part) {
+        const std::uint32_t count = shape.width - first;
+        const auto differ = a.template load<Lanes>(token, first, part, count) !=
+                            b.template load<Lanes>(token, first, part, count);
+        if (Lanes::any(active_lanes<Lanes, false>(part, count).among(differ))) return false;
+      }
+  return true;
+}
+
 }  // namespace detail
 
 /// Encodes a tile of at least one number into `room`, which has as many bytes as the numbers.
@@ -75,6 +89,23 @@ SKV_INLINE staged_tile stage_tile(tile_shape shape, const Rows& rows, const Mean
   const auto raw_bytes = static_cast<std::uint32_t>(shape.elements() * sizeof(number_type));
   const auto head_bytes =
       kStateBytes + static_cast<std::uint32_t>(plane_bytes(Coding::kPlane, shape));
+
+  staged_tile s;
+  if constexpr (Source == mean_source::given && Coding::kTarget == Coding::kMean) {
+    if (detail::are_equal_rows<Lanes>(shape, rows, mean_rows)) {
+      s.record.data_hash = s.record.prediction_hash = hash_tile<Lanes>(shape, rows);
+      s.record.packed = tile_record::pack(tile_mode::prediction, 0);
+      return s;
+    }
+  }
+  const typename Lanes::u32 number(Lanes::sum(rows.template load<Lanes>(0, 0, 0, 1)));
+  if (detail::are_equal_rows<Lanes>(shape, rows, detail::same_number<Lanes>{number})) {
+    Lanes::template store<number_type>(room, 0, 1, number);
+    s.head_bytes = sizeof(number_type);
+    s.record.data_hash = hash_tile<Lanes>(shape, rows);
+    s.record.packed = tile_record::pack(tile_mode::constant, sizeof(number_type));
+    return s;
+  }
 
   // Words are written downwards from the end. A tile too small for its states and plane has no room
   // for words: it will be raw, and is encoded for its hash.
@@ -91,19 +122,7 @@ SKV_INLINE staged_tile stage_tile(tile_shape shape, const Rows& rows, const Mean
       return encode(make_mean<Source>(rows));
   }();
 
-  staged_tile s;
   s.record.data_hash = e.data_hash;
-  if (Source == mean_source::given && Coding::kTarget == Coding::kMean && e.all_predicted) {
-    s.record.prediction_hash = e.prediction_hash;
-    s.record.packed = tile_record::pack(tile_mode::prediction, 0);
-    return s;
-  }
-  if (e.all_equal) {
-    Lanes::template store<number_type>(room, 0, 1, rows.template load<Lanes>(0, 0, 0, 1));
-    s.head_bytes = sizeof(number_type);
-    s.record.packed = tile_record::pack(tile_mode::constant, sizeof(number_type));
-    return s;
-  }
   if (e.words.is_overrun() ||
       head_bytes + static_cast<std::uint32_t>(end - e.words.written()) >= raw_bytes) {
     detail::copy_rows<Lanes>(shape, rows,

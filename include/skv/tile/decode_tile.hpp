@@ -39,12 +39,12 @@ struct tile_decoder {
     SKV_UNROLL
     for (std::uint32_t part = 0; part < kParts; ++part) {
       const u32 mu = mean.template load<Lanes>(token, first, part, count);
-      const auto scale = scales.template load<Lanes, Coding>(first, part, count);
+      const auto scale = scales.template load<Lanes, Coding, kDecodeTableShift>(first, part, count);
       u32 plane_byte(0);
       if constexpr (Coding::kPlane)
         plane_byte = Lanes::template load<std::uint8_t>(plane + first, part, count);
       if constexpr (Mean::kOutside) prediction_hash.append(part, mu);
-      grids[part] = Coding::template make_grid<Lanes>(scale, mu, plane_byte);
+      grids[part] = Coding::template make_grid<Lanes, kDecodeTableShift>(scale, mu, plane_byte);
     }
     u32 entries[kParts], popped_states[kParts], numbers[kParts];
     typename Coding::template popped<Lanes> popped[kParts];
@@ -60,15 +60,21 @@ struct tile_decoder {
                                                        grids[part], active);
       any_second |= Lanes::any(popped[part].second);
     }
-    SKV_UNROLL
-    for (std::uint32_t part = 0; part < kParts; ++part) {
-      const active_lanes<Lanes, kAll> active(part, count);
-      u32 state = popped_states[part];
-      numbers[part] = Coding::template pop_bits<Lanes>(state, grids[part], popped[part]);
-      coder.refill(state, active.among(coder.is_low(state)));
-      states[part] = active.or_else(state, states[part]);
-    }
-    if (any_second) [[unlikely]] {
+    const auto pop_bits = [&]<bool kAnySecond> {
+      SKV_UNROLL
+      for (std::uint32_t part = 0; part < kParts; ++part) {
+        const active_lanes<Lanes, kAll> active(part, count);
+        u32 state = popped_states[part];
+        numbers[part] =
+            Coding::template pop_bits<Lanes, kAnySecond>(state, grids[part], popped[part]);
+        coder.refill(state, active.among(coder.is_low(state)));
+        states[part] = active.or_else(state, states[part]);
+      }
+    };
+    if (!any_second) [[likely]] {
+      pop_bits.template operator()<false>();
+    } else {
+      pop_bits.template operator()<true>();
       SKV_UNROLL
       for (std::uint32_t part = 0; part < kParts; ++part)
         numbers[part] = Coding::template pop_second<Lanes>(coder, states[part], grids[part],
@@ -82,6 +88,14 @@ struct tile_decoder {
     }
   }
 };
+
+/// How many steps are decoded at once: addresses of all but the first are then immediates, which
+/// pays where a step is few instructions. Rows say so by `kStepsAtOnce`.
+template <class Rows>
+inline constexpr std::int32_t kStepsAtOnce = 1;
+template <class Rows>
+requires requires { Rows::kStepsAtOnce; }
+inline constexpr std::int32_t kStepsAtOnce<Rows> = Rows::kStepsAtOnce;
 
 /// Decodes a block image of `image_bytes` bytes. The caller compares the hashes with the record.
 /// Any bytes whatever are safe to decode: nothing but `rows` is written, and nothing is read
@@ -119,9 +133,17 @@ SKV_INLINE decoded_tile decode_tile(tile_shape shape, const std::byte* image,
     const std::uint32_t whole =
         shape.width / kLanes < before_tail ? shape.width / kLanes : before_tail;
     const auto whole_end = static_cast<std::int32_t>(kLanes * whole);
-    for (std::int32_t first = 0; first < whole_end; first += kLanes)
+    const auto whole_step = [&](std::int32_t first) {
       tile.template step<true>(token, static_cast<std::uint32_t>(first), kLanes, rows, mean, scales,
                                plane);
+    };
+    constexpr std::int32_t kAtOnce = kStepsAtOnce<Rows> * kLanes;
+    std::int32_t next = 0;
+    for (; next + kAtOnce <= whole_end; next += kAtOnce) {
+      SKV_UNROLL
+      for (std::int32_t i = 0; i < kAtOnce; i += kLanes) whole_step(next + i);
+    }
+    for (; kAtOnce > kLanes && next < whole_end; next += kLanes) whole_step(next);
     for (std::uint32_t step = whole; step < steps; ++step) {
       if (step == before_tail && !in_tail) {
         in_tail = true;

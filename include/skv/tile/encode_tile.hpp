@@ -18,8 +18,6 @@ struct encoded_tile {
   std::uint32_t tail_steps = 0;
   std::uint32_t data_hash = 0;
   std::uint32_t prediction_hash = 0;
-  bool all_predicted = false;  ///< every number equals its mean
-  bool all_equal = false;      ///< every number equals the first
 };
 
 /// What encoding a tile carries from step to step.
@@ -31,7 +29,6 @@ struct tile_encoder {
   rans_encoder<Lanes> coder;
   u32 states[kParts];
   tile_hash<Lanes> data_hash, prediction_hash;
-  u32 first_number, unlike_mean, unlike_first;
   std::uint32_t power = 1;
   std::uint32_t tail_steps = 0;
   bool in_tail = true;
@@ -49,16 +46,14 @@ struct tile_encoder {
     for (std::uint32_t part = 0; part < kParts; ++part) {
       const u32 number = rows.template load<Lanes>(token, first, part, count);
       const u32 mu = mean.template load<Lanes>(token, first, part, count);
-      const auto scale = scales.template load<Lanes, Coding>(first, part, count);
+      const auto scale = scales.template load<Lanes, Coding, kEncodeTableShift>(first, part, count);
       data_hash.prepend(part, number, power);
       if constexpr (Mean::kOutside) prediction_hash.prepend(part, mu, power);
-      unlike_mean = unlike_mean | (number ^ mu);
-      unlike_first = unlike_first | active_lanes(part, count).or_zero(number ^ first_number);
       if constexpr (Coding::kPlane)
         Lanes::template store<std::uint8_t>(plane + first, part, count,
                                             Coding::template plane_byte<Lanes>(number));
       numbers[part] = number;
-      grids[part] = Coding::template make_grid<Lanes>(scale, mu, u32(0));
+      grids[part] = Coding::template make_grid<Lanes, kEncodeTableShift>(scale, mu, u32(0));
     }
     power *= kHashBase;
 
@@ -118,9 +113,9 @@ struct tile_encoder {
     SKV_UNROLL
     for (std::uint32_t part = 0; part < kParts; ++part) {
       const active_lanes active(part, count);
-      states[part] = active.or_else(
-          coder.token(states[part], entries[part], plans[part].bits, plans[part].width),
-          states[part]);
+      const u32 with_bits =
+          Coding::template push_bits<Lanes>(states[part], plans[part], numbers[part]);
+      states[part] = active.or_else(coder.token(with_bits, entries[part]), states[part]);
     }
   }
 
@@ -148,8 +143,7 @@ SKV_INLINE encoded_tile<Lanes> encode_tile(tile_shape shape, const Rows& rows, c
                                            std::byte* plane, typename Lanes::writer words) {
   using u32 = typename Lanes::u32;
 
-  tile_encoder<Lanes, Coding, Mean> tile{{words, table}, {}, {}, {}, u32(0), u32(0), u32(0)};
-  tile.first_number = u32(Lanes::sum(rows.template load<Lanes>(0, 0, 0, 1)));
+  tile_encoder<Lanes, Coding, Mean> tile{{words, table}, {}, {}, {}};
   for (u32& s : tile.states) s = u32(kStartState);
 
   if constexpr (Coding::kPlane) plane += shape.elements();
@@ -173,8 +167,6 @@ SKV_INLINE encoded_tile<Lanes> encode_tile(tile_shape shape, const Rows& rows, c
   e.tail_steps = tile.tail_steps;
   e.data_hash = tile.data_hash.finish(shape);
   e.prediction_hash = Mean::kOutside ? tile.prediction_hash.finish(shape) : 0;
-  e.all_predicted = !Lanes::any(tile.unlike_mean != u32(0));
-  e.all_equal = !Lanes::any(tile.unlike_first != u32(0));
   return e;
 }
 

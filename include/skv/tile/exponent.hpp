@@ -42,18 +42,18 @@ struct exponent_coding {
     typename Lanes::u32 context, octave, plane;
   };
   /// The scale's octave stands for its floor.
-  template <class Lanes, class U32 = typename Lanes::u32>
+  template <class Lanes, std::uint32_t kTableShift, class U32 = typename Lanes::u32>
   static SKV_INLINE channel<U32> to_channel(U32 code) {
-    return {code >> 2, code & (kScaleLevels - 1)};
+    return {code >> 2, (code & (kScaleLevels - 1)) << kTableShift};
   }
-  template <class Lanes, class U32 = typename Lanes::u32>
+  template <class Lanes, std::uint32_t /*kTableShift*/, class U32 = typename Lanes::u32>
   static SKV_INLINE grid<Lanes> make_grid(const channel<U32>& scale, U32 /*mean*/, U32 plane) {
-    return {scale.context, scale.floor, plane};
+    return {scale.top, scale.floor, plane};
   }
 
   template <class Lanes>
   struct plan {
-    typename Lanes::u32 token, bits, width;
+    typename Lanes::u32 token, width, raw;
     typename Lanes::mask second;  ///< escapes
   };
 
@@ -61,17 +61,23 @@ struct exponent_coding {
   static SKV_INLINE plan<Lanes> make_plan(const grid<Lanes>& g, U32 number) {
     const U32 token =
         Lanes::min(field<Lanes>(number) - g.octave + kTokenOffset, U32(exponent_tokens::kEscape));
-    return {token, raw_bits<Lanes>(number) >> (kPlane ? 8 : 0), U32(kExtraBits),
+    return {token, U32(kExtraBits), raw_bits<Lanes>(number) >> (kPlane ? 8 : 0),
             token == U32(exponent_tokens::kEscape)};
+  }
+
+  template <class Lanes, class U32 = typename Lanes::u32>
+  static SKV_INLINE U32 push_bits(U32 state, const plan<Lanes>& p, U32 /*number*/) {
+    return (state << p.width) | p.raw;
   }
 
   /// As in residual_coding; all second pushes are escapes.
   template <class Lanes, class U32 = typename Lanes::u32, class Mask = typename Lanes::mask>
   static SKV_INLINE second_push<Lanes> plan_second(plan<Lanes>& p, const grid<Lanes>&, U32 number,
                                                    Mask /*unknown*/) {
-    const U32 bits = field<Lanes>(number) | (p.bits << Target.exponent_bits);
+    static_assert(exponent_tokens::kEscape == encode_entry::kEscapeAt);
+    const U32 bits = field<Lanes>(number) | (p.raw << Target.exponent_bits);
     p.token = Lanes::select(p.second, U32(exponent_tokens::kEscape), p.token);
-    p.bits = Lanes::zero_unless(!p.second, p.bits);
+    p.raw = Lanes::zero_unless(!p.second, p.raw);
     p.width = Lanes::zero_unless(!p.second, p.width);
     return {Lanes::zero_unless(p.second, bits), Lanes::zero_unless(p.second, U32(kEscapeWidth))};
   }
@@ -85,16 +91,15 @@ struct exponent_coding {
   template <class Lanes, class Active, class U32 = typename Lanes::u32>
   static SKV_INLINE popped<Lanes> pop_token(U32& state, U32 entry, const grid<Lanes>& g,
                                             const Active& active) {
-    using namespace decode_entry;
     using coder = rans_decoder<Lanes>;
     coder::token(state, entry);
-    const U32 token = entry >> kBaseShift;
-    const U32 raw = coder::bits(state, (entry >> kBitsShift) & kBitsMask);
-    return {assemble<Lanes>(token + g.octave - kTokenOffset, raw, g.plane),
-            active.among(token == U32(kEscapeBase))};
+    const auto escape = coder::is_escape(coder::raw_bits(entry));
+    const U32 raw = coder::bits(state, Lanes::zero_unless(!escape, U32(kExtraBits)));
+    return {assemble<Lanes>((entry & 0xff) + g.octave - kTokenOffset, raw, g.plane),
+            active.among(escape)};
   }
 
-  template <class Lanes, class U32 = typename Lanes::u32>
+  template <class Lanes, bool /*kAnySecond*/, class U32 = typename Lanes::u32>
   static SKV_INLINE U32 pop_bits(U32&, const grid<Lanes>&, const popped<Lanes>& p) {
     return p.number;
   }

@@ -20,6 +20,8 @@ void measure_tile(tile_shape shape, const Rows& rows, const Mean& mean, const sc
                   std::uint64_t* counts, const std::uint32_t* token_costs,
                   std::uint64_t* channel_costs) {
   using u32 = typename Lanes::u32;
+  constexpr std::uint32_t kTableShift = 5;
+  static_assert(kMaxTokens == 1u << kTableShift);
   for (std::uint32_t token = 0; token < shape.tokens; ++token) {
     for (std::uint32_t first = 0; first < shape.width; first += kLanes) {
       const std::uint32_t count = shape.width - first < kLanes ? shape.width - first : kLanes;
@@ -27,11 +29,13 @@ void measure_tile(tile_shape shape, const Rows& rows, const Mean& mean, const sc
       for (std::uint32_t part = 0; part < Lanes::kParts; ++part) {
         const u32 number = rows.template load<Lanes>(token, first, part, count);
         const u32 mu = mean.template load<Lanes>(token, first, part, count);
-        const auto scale = scales.template load<Lanes, Coding>(first, part, count);
-        const auto grid = Coding::template make_grid<Lanes>(scale, mu, u32(0));
+        const auto scale = scales.template load<Lanes, Coding, kTableShift>(first, part, count);
+        const auto grid = Coding::template make_grid<Lanes, kTableShift>(scale, mu, u32(0));
         auto p = Coding::template make_plan<Lanes>(grid, number);
-        const auto second = Coding::template plan_second<Lanes>(p, grid, number, number != number);
-        const u32 entry = (grid.context << 5) + p.token;
+        const auto none = p.token >= u32(Coding::tokens::kEscape);  // no token of the alphabet
+        p.second = p.second | none;
+        const auto second = Coding::template plan_second<Lanes>(p, grid, number, none);
+        const u32 entry = grid.context + Lanes::min(p.token, u32(Coding::tokens::kEscape));
         const u32 cost = Lanes::lookup(token_costs, entry) + (p.width + second.width) * kCostOfBit;
         Lanes::template store<std::uint32_t>(reinterpret_cast<std::byte*>(entries), part, kLanes,
                                              entry);
