@@ -13,13 +13,18 @@ set_target_properties(skv_cuda PROPERTIES EXPORT_NAME cuda
 target_link_libraries(skv_cuda PUBLIC skv::skv skv::cpu
   PRIVATE $<BUILD_INTERFACE:skv_build_flags> CUDA::cudart_static)
 
-# Every format's kernels are objects of their own, for they take long to compile.
-foreach(format IN ITEMS bf16 fp16 e4m3 e5m2)
-  add_library(skv_cuda_${format} OBJECT kernels/encode.cu kernels/decode.cu)
-  target_compile_definitions(skv_cuda_${format} PRIVATE SKV_TARGET=${format})
-  target_compile_options(skv_cuda_${format} PRIVATE
+function(skv_add_kernels name)
+  add_library(skv_cuda_${name} OBJECT ${ARGN})
+  target_compile_options(skv_cuda_${name} PRIVATE
     # CMake 3.25 does not know the standards of nvcc 13.
     $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20 -Werror=all-warnings>)
-  target_link_libraries(skv_cuda_${format} PRIVATE skv::skv)
-  target_sources(skv_cuda PRIVATE $<TARGET_OBJECTS:skv_cuda_${format}>)
+  target_link_libraries(skv_cuda_${name} PRIVATE skv::skv)
+  target_sources(skv_cuda PRIVATE $<TARGET_OBJECTS:skv_cuda_${name}>)
+endfunction()
+
+# Every format's kernels are objects of their own, for they take long to compile.
+foreach(format IN ITEMS bf16 fp16 e4m3 e5m2)
+  skv_add_kernels(${format} kernels/encode.cu kernels/decode.cu)
+  target_compile_definitions(skv_cuda_${format} PRIVATE SKV_TARGET=${format})
 endforeach()
+skv_add_kernels(move kernels/compact.cu)

@@ -5,16 +5,11 @@
 #include <skv/entropy/table.hpp>
 #include <string>
 
-#include "launch.hpp"
-#include "schedule.hpp"
-#include "tuning.hpp"
+#include "prepared_kernel.hpp"
 
 namespace skv::cuda {
 namespace {
 
-error device_error(cudaError_t e, const char* doing) {
-  return fail(status::unsupported, std::string(doing) + ": " + cudaGetErrorString(e));
-}
 error bad(std::string what) { return fail(status::invalid_argument, std::move(what)); }
 
 kernel_entry find(bool encode, const profile_content& p, bool one_row) {
@@ -31,14 +26,13 @@ kernel_entry find(bool encode, const profile_content& p, bool one_row) {
   return {};
 }
 
-/// A kernel ready to be launched.
-struct prepared_kernel {
-  const void* function = nullptr;
-  std::uint32_t threads = 0;
-  std::uint32_t blocks_per_multiprocessor = 0;
-  std::size_t shared_bytes = 0;
-  std::uint32_t round_blocks = 0;
-};
+result<done> check_packed(const encoded_places& out) {
+  if (out.offsets == nullptr || out.total_bytes == nullptr)
+    return bad("packed blocks need offsets and a total");
+  if (reinterpret_cast<std::uintptr_t>(out.packed) % kBlockAlign != 0)
+    return bad("packed blocks must begin at a multiple of 16");
+  return done{};
+}
 
 constexpr policy kPolicy = policy_of(0);  // threads are the same for all architectures
 
@@ -48,45 +42,31 @@ struct codec::state {
   profile_ptr used_profile;
   block_plan plan{};
   number_format target, mean;
-  std::uint32_t multiprocessors = 0;
   void* memory = nullptr;
   const std::uint32_t* encode_table_dev = nullptr;
   const std::uint32_t* decode_table_dev = nullptr;
   const channel<std::uint32_t>* encode_channels_dev = nullptr;
   const channel<std::uint32_t>* decode_channels_dev = nullptr;
   prepared_kernel kernels[2][2];  ///< [encode][one row]
+  prepared_kernel compact;
 
   ~state() { cudaFree(memory); }
 
-  result<done> prepare(bool encode, bool one_row, int max_shared) {
-    const kernel_entry entry = find(encode, used_profile->content(), one_row);
-    if (entry.function == nullptr) return fail(status::unsupported, "there is no such coding");
-    prepared_kernel& k = kernels[encode][one_row];
-    k.function = entry.function;
-    k.threads = (encode ? kPolicy.encode : kPolicy.decode).threads;
-    k.round_blocks = make_schedule(plan, 1, k.threads / kLanes, 1, false).round_blocks;
-    k.shared_bytes = entry.shared_bytes(k.round_blocks, plan.tiles);
-    if (k.shared_bytes > static_cast<std::size_t>(max_shared))
-      return fail(status::unsupported, "a block needs " + std::to_string(k.shared_bytes) +
-                                           " bytes of shared memory: make tiles larger");
-    cudaError_t e = cudaFuncSetAttribute(k.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                         static_cast<int>(k.shared_bytes));
-    int blocks = 0;
-    if (e == cudaSuccess)
-      e = cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-          &blocks, k.function, static_cast<int>(k.threads), k.shared_bytes);
-    if (e != cudaSuccess) return device_error(e, "a kernel cannot be loaded");
-    if (blocks == 0) return fail(status::unsupported, "a kernel does not fit this device");
-    k.blocks_per_multiprocessor = static_cast<std::uint32_t>(blocks);
-    return done{};
-  }
-
-  schedule schedule_of(const prepared_kernel& k, std::uint32_t items, launch_limits limits,
-                       bool staged) const {
-    std::uint32_t used = multiprocessors;
-    if (limits.multiprocessors != 0 && limits.multiprocessors < used) used = limits.multiprocessors;
-    return make_schedule(plan, items, k.threads / kLanes, used * k.blocks_per_multiprocessor,
-                         staged);
+  result<done> prepare(const device_properties& device) {
+    const auto to = [&](prepared_kernel& k, const kernel_entry& entry,
+                        std::uint32_t threads) -> result<done> {
+      auto made = prepared_kernel::make(entry, threads, plan, device);
+      if (!made) return made.failure();
+      k = *made;
+      return done{};
+    };
+    for (const bool encode : {false, true})
+      for (const bool one_row : {false, true})
+        if (auto ok = to(kernels[encode][one_row], find(encode, used_profile->content(), one_row),
+                         (encode ? kPolicy.encode : kPolicy.decode).threads);
+            !ok)
+          return ok;
+    return to(compact, find_compact_kernel(), kPolicy.move.threads);
   }
 
   /// Do the heads of every token follow each other?
@@ -119,12 +99,6 @@ struct codec::state {
     return done{};
   }
 
-  result<done> check_batch(const block_batch& batch) const {
-    if (std::uint64_t{batch.items} * plan.layers > 0x7fffffff)
-      return bad("a batch has at most 2^31 - 1 blocks");
-    return done{};
-  }
-
   result<done> check_room(const workspace& room, std::size_t needed) const {
     if (room.bytes < needed)
       return bad("the workspace has " + std::to_string(room.bytes) + " bytes, but " +
@@ -136,19 +110,13 @@ struct codec::state {
 
   template <class Parameters>
   static result<done> launch(const prepared_kernel& k, const schedule& s, Parameters& p,
-                             const workspace& room, bool staged, void* stream) {
-    auto* const on = static_cast<cudaStream_t>(stream);
+                             const workspace& room, void* stream) {
     auto* const start = static_cast<std::byte*>(room.data);
     p.counter = reinterpret_cast<round_counter*>(start);
-    p.stages = staged ? start + s.stages : nullptr;
     p.round_blocks = s.round_blocks;
-    void* arguments[] = {&p};
-    cudaError_t e = cudaMemsetAsync(start, 0, s.stages, on);
-    if (e == cudaSuccess)
-      e = cudaLaunchKernel(k.function, dim3(s.grid_blocks), dim3(k.threads), arguments,
-                           k.shared_bytes, on);
-    if (e != cudaSuccess) return device_error(e, "a kernel was not launched");
-    return done{};
+    const cudaError_t e = cudaMemsetAsync(start, 0, s.stages, static_cast<cudaStream_t>(stream));
+    if (e != cudaSuccess) return device_error(e, "the workspace cannot be cleared");
+    return k.launch(s, p, stream);
   }
 };
 
@@ -167,14 +135,8 @@ result<codec> codec::make(const profile_ptr& p, const block_geometry& geometry) 
   if (!plan) return plan.failure();
   s->plan = *plan;
 
-  int device = 0, multiprocessors = 0, max_shared = 0;
-  cudaError_t e = cudaGetDevice(&device);
-  if (e == cudaSuccess)
-    e = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
-  if (e == cudaSuccess)
-    e = cudaDeviceGetAttribute(&max_shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-  if (e != cudaSuccess) return device_error(e, "there is no device");
-  s->multiprocessors = static_cast<std::uint32_t>(multiprocessors);
+  auto device = device_properties::current();
+  if (!device) return device.failure();
 
   // One allocation: tables, where channels begin, channels.
   std::vector<std::byte> image;
@@ -194,7 +156,7 @@ result<codec> codec::make(const profile_ptr& p, const block_geometry& geometry) 
   };
   const std::size_t encode_channels_at = append_channels(arrays.encode_channels);
   const std::size_t decode_channels_at = append_channels(arrays.decode_channels);
-  e = cudaMalloc(&s->memory, image.size());
+  cudaError_t e = cudaMalloc(&s->memory, image.size());
   if (e == cudaSuccess)
     e = cudaMemcpy(s->memory, image.data(), image.size(), cudaMemcpyHostToDevice);
   if (e != cudaSuccess) return device_error(e, "the tables cannot be copied to the device");
@@ -208,9 +170,7 @@ result<codec> codec::make(const profile_ptr& p, const block_geometry& geometry) 
   s->encode_channels_dev = channels(encode_channels_at);
   s->decode_channels_dev = channels(decode_channels_at);
 
-  for (const bool encode : {false, true})
-    for (const bool one_row : {false, true})
-      if (auto ok = s->prepare(encode, one_row, max_shared); !ok) return ok.failure();
+  if (auto ok = s->prepare(*device); !ok) return ok.failure();
   return codec(std::move(s));
 }
 
@@ -225,10 +185,11 @@ std::uint64_t codec::max_compressed_bytes(std::uint32_t items) const {
 }
 
 std::size_t codec::workspace_bytes(std::uint32_t max_items, launch_limits limits) const {
-  std::size_t most = 0;
-  for (const auto& of_direction : state_->kernels)
+  const state& s = *state_;
+  std::size_t most = s.compact.schedule_of(s.plan, max_items, limits, false).workspace_bytes;
+  for (const auto& of_direction : s.kernels)
     for (const prepared_kernel& k : of_direction)
-      most = std::max(most, state_->schedule_of(k, max_items, limits, true).workspace_bytes);
+      most = std::max(most, k.schedule_of(s.plan, max_items, limits, true).workspace_bytes);
   return most;
 }
 
@@ -236,28 +197,17 @@ result<done> codec::encode_async(const block_batch& batch, const paged_cache& nu
                                  const paged_cache& means, const encoded_places& out,
                                  workspace room, void* stream, launch_limits limits) const {
   const state& s = *state_;
-  if (auto ok = s.check_batch(batch); !ok) return ok;
+  if (auto ok = check_batch(batch, s.plan.layers); !ok) return ok;
   const bool given = s.used_profile->content().source == mean_source::given;
   if (auto ok = s.check(numbers, s.target, "numbers"); !ok) return ok;
   if (given)
     if (auto ok = s.check(means, s.mean, "means"); !ok) return ok;
   if (out.records == nullptr || out.sizes == nullptr || out.statuses == nullptr)
     return bad("records, sizes and statuses must be given");
-  if (out.packed != nullptr) {
-    if (out.offsets == nullptr || out.total_bytes == nullptr)
-      return bad("packed blocks need offsets and a total");
-    if (reinterpret_cast<std::uintptr_t>(out.packed) % kBlockAlign != 0)
-      return bad("packed blocks must begin at a multiple of 16");
-  } else if (out.slots.pointers_dev == nullptr &&
-             (out.slots.base == nullptr ||
-              reinterpret_cast<std::uintptr_t>(out.slots.base) % kTileAlign != 0 ||
-              out.slots.layer_stride_bytes % kTileAlign != 0 ||
-              out.slots.block_stride_bytes % kTileAlign != 0)) {
-    return bad("slots must exist and begin at multiples of 4");
-  }
+  if (auto ok = out.packed != nullptr ? check_packed(out) : check_slots(out.slots); !ok) return ok;
   const bool one_row = s.is_one_row(numbers, s.target) && (!given || s.is_one_row(means, s.mean));
   const prepared_kernel& k = s.kernels[true][one_row];
-  const schedule plan = s.schedule_of(k, batch.items, limits, true);
+  const schedule plan = k.schedule_of(s.plan, batch.items, limits, true);
   if (auto ok = s.check_room(room, plan.workspace_bytes); !ok) return ok;
   encode_parameters p{};
   p.plan = s.plan;
@@ -267,9 +217,31 @@ result<done> codec::encode_async(const block_batch& batch, const paged_cache& nu
   p.out = out;
   p.channels_dev = s.encode_channels_dev;
   p.table_dev = s.encode_table_dev;
+  auto* const start = static_cast<std::byte*>(room.data);
+  p.descriptors = reinterpret_cast<std::uint64_t*>(start + plan.descriptors);
+  p.stages = start + plan.stages;
+  return state::launch(k, plan, p, room, stream);
+}
+
+result<done> codec::compact_async(const block_batch& batch, const stored_places& in,
+                                  const encoded_places& out, workspace room, void* stream,
+                                  launch_limits limits) const {
+  const state& s = *state_;
+  if (auto ok = check_batch(batch, s.plan.layers); !ok) return ok;
+  if (auto ok = check_stored(in); !ok) return ok;
+  if (out.packed == nullptr || out.sizes == nullptr || out.statuses == nullptr)
+    return bad("a packed buffer, sizes and statuses must be given");
+  if (auto ok = check_packed(out); !ok) return ok;
+  const schedule plan = s.compact.schedule_of(s.plan, batch.items, limits, false);
+  if (auto ok = s.check_room(room, plan.workspace_bytes); !ok) return ok;
+  compact_parameters p{};
+  p.plan = s.plan;
+  p.batch = batch;
+  p.in = in;
+  p.out = out;
   p.descriptors =
       reinterpret_cast<std::uint64_t*>(static_cast<std::byte*>(room.data) + plan.descriptors);
-  return state::launch(k, plan, p, room, true, stream);
+  return state::launch(s.compact, plan, p, room, stream);
 }
 
 result<done> codec::decode_async(const block_batch& batch, const stored_places& in,
@@ -277,23 +249,21 @@ result<done> codec::decode_async(const block_batch& batch, const stored_places& 
                                  bool in_place, const wanted_range& wanted, status* statuses,
                                  workspace room, void* stream, launch_limits limits) const {
   const state& s = *state_;
-  if (auto ok = s.check_batch(batch); !ok) return ok;
+  if (auto ok = check_batch(batch, s.plan.layers); !ok) return ok;
   const bool given = s.used_profile->content().source == mean_source::given;
   if (auto ok = s.check(numbers, s.target, "numbers"); !ok) return ok;
   if (given)
     if (auto ok = s.check(means, s.mean, "means"); !ok) return ok;
-  if (in.records == nullptr || in.sizes == nullptr || in.statuses == nullptr ||
-      statuses == nullptr || (in.packed != nullptr && in.offsets == nullptr))
-    return bad("records, sizes, statuses and, for packed blocks, offsets must be given");
-  if (in.packed == nullptr && in.slots.base == nullptr && in.slots.pointers_dev == nullptr)
-    return bad("there are no slots");
+  if (auto ok = check_stored(in); !ok) return ok;
+  if (in.records == nullptr || statuses == nullptr)
+    return bad("records and statuses must be given");
   const wanted_range all;
   if (in_place && (in.packed != nullptr || wanted.first_token != 0 || wanted.first_head != 0 ||
                    wanted.tokens != all.tokens || wanted.heads != all.heads))
     return bad("in place, all of every block must be decoded from its own slot");
   const bool one_row = s.is_one_row(numbers, s.target) && (!given || s.is_one_row(means, s.mean));
   const prepared_kernel& k = s.kernels[false][one_row];
-  const schedule plan = s.schedule_of(k, batch.items, limits, in_place);
+  const schedule plan = k.schedule_of(s.plan, batch.items, limits, in_place);
   if (auto ok = s.check_room(room, plan.workspace_bytes); !ok) return ok;
   decode_parameters p{};
   p.plan = s.plan;
@@ -305,7 +275,8 @@ result<done> codec::decode_async(const block_batch& batch, const stored_places& 
   p.statuses = statuses;
   p.channels_dev = s.decode_channels_dev;
   p.table_dev = s.decode_table_dev;
-  return state::launch(k, plan, p, room, in_place, stream);
+  if (in_place) p.stages = static_cast<std::byte*>(room.data) + plan.stages;
+  return state::launch(k, plan, p, room, stream);
 }
 
 }  // namespace skv::cuda

@@ -18,6 +18,15 @@ __global__ void __launch_bounds__(kThreads, kBlocks) run(const __grid_constant__
   kernel();
 }
 
+/// The entry of a kernel whose parameters are `Parameters`.
+template <class Kernel, class Parameters, occupancy kOccupancy>
+kernel_entry entry_of() {
+  static_assert(sizeof(Kernel) == sizeof(Parameters),
+                "a kernel has its parameters and nothing else");
+  return {reinterpret_cast<const void*>(&run<Kernel, kOccupancy.threads, kOccupancy.blocks>),
+          &Kernel::shared_bytes};
+}
+
 /// The entry of Kernel<Target, source, mean, one_row>, whose parameters are `Parameters`.
 template <template <number_format, mean_source, number_format, bool> class Kernel, class Parameters,
           format_id Target, occupancy kOccupancy>
@@ -25,14 +34,8 @@ kernel_entry entry_of(mean_source source, format_id mean, bool one_row) {
   kernel_entry entry;
   with_kernel(Target, source, mean, one_row,
               [&]<number_format T, mean_source S, number_format M, bool kOneRow>() {
-                if constexpr (T.id == Target) {
-                  using kernel = Kernel<T, S, M, kOneRow>;
-                  static_assert(sizeof(kernel) == sizeof(Parameters),
-                                "a kernel has its parameters and nothing else");
-                  entry.function = reinterpret_cast<const void*>(
-                      &run<kernel, kOccupancy.threads, kOccupancy.blocks>);
-                  entry.shared_bytes = &kernel::shared_bytes;
-                }
+                if constexpr (T.id == Target)
+                  entry = entry_of<Kernel<T, S, M, kOneRow>, Parameters, kOccupancy>();
               });
   return entry;
 }

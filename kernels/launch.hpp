@@ -8,10 +8,7 @@
 
 namespace skv::cuda {
 
-struct encode_parameters;
-struct decode_parameters;
-
-/// A kernel: its only argument is an encode_parameters or a decode_parameters.
+/// A kernel: its only argument is its parameters, as in parameters.hpp.
 struct kernel_entry {
   const void* function = nullptr;  ///< null: there is no such coding
   std::size_t (*shared_bytes)(std::uint32_t round_blocks, std::uint32_t tiles) = nullptr;
@@ -22,5 +19,7 @@ template <format_id Target>
 kernel_entry find_encode_kernel(mean_source source, format_id mean, bool one_row);
 template <format_id Target>
 kernel_entry find_decode_kernel(mean_source source, format_id mean, bool one_row);
+
+kernel_entry find_compact_kernel();
 
 }  // namespace skv::cuda

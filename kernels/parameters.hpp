@@ -37,4 +37,14 @@ struct decode_parameters {
   std::uint32_t round_blocks;  ///< blocks of the batch in a round
 };
 
+struct compact_parameters {
+  block_plan plan;
+  block_batch batch;
+  stored_places in;
+  encoded_places out;
+  round_counter* counter;
+  std::uint64_t* descriptors;  ///< one per round
+  std::uint32_t round_blocks;  ///< blocks of the batch in a round
+};
+
 }  // namespace skv::cuda

@@ -13,11 +13,13 @@ struct occupancy {
 
 struct policy {
   occupancy encode, decode;
+  occupancy move;  ///< of kernels that copy compressed blocks
 };
 
 /// `architecture` is 10 * major + minor. Decoding shares a table of 48 or 96 KiB per block, so its
-/// blocks are large. Threads are the same everywhere: code for 80 also runs on 86 and 89.
-constexpr policy policy_of(int /*architecture*/) { return {{256, 4}, {512, 2}}; }
+/// blocks are large; what only copies needs as many threads as a multiprocessor runs, which is 1,536
+/// or more. All is the same everywhere: code for 80 also runs on 86 and 89.
+constexpr policy policy_of(int /*architecture*/) { return {{256, 4}, {512, 2}, {256, 6}}; }
 
 /// How many steps of a row a decoder takes at once (tile/decode_tile.hpp): as many as there are
 /// registers for.

@@ -185,9 +185,7 @@ struct device_scene {
     return out;
   }
   cuda::stored_places stored(output how, std::size_t room) const {
-    const cuda::encoded_places o = places(how, room);
-    return {o.slots,   o.slot_bytes, o.packed, o.packed_bytes,
-            o.offsets, o.records,    o.sizes,  o.statuses};
+    return as_stored(places(how, room));
   }
 
   template <class Runner>

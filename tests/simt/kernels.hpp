@@ -1,6 +1,7 @@
 // The codec's kernels under the SIMT executor, chosen by run-time ids.
 #pragma once
 
+#include <kernels/compact.cuh>
 #include <kernels/decode.cuh>
 #include <kernels/encode.cuh>
 
@@ -13,5 +14,12 @@ report run_encode(cpu::coding_id id, bool one_row, const cuda::encode_parameters
                   launch_shape shape);
 report run_decode(cpu::coding_id id, bool one_row, const cuda::decode_parameters& p,
                   launch_shape shape);
+
+/// Launches a kernel that has no coding.
+template <class Kernel, class Parameters>
+report run_kernel(const Parameters& p, launch_shape shape) {
+  shape.shared_bytes = Kernel::shared_bytes(p.round_blocks, p.plan.tiles);
+  return launch(shape, Kernel{p});
+}
 
 }  // namespace skv::simt

@@ -54,8 +54,15 @@ struct stored_places {
   const std::uint64_t* offsets = nullptr;
   const tile_record* records = nullptr;
   const std::uint32_t* sizes = nullptr;
-  const status* statuses = nullptr;  ///< of encoding: blocks that are not ok there stayed raw
+  /// Of encoding: blocks that are not ok there have no compressed bytes.
+  const status* statuses = nullptr;
 };
+
+/// What was written, to be read.
+inline stored_places as_stored(const encoded_places& e) {
+  return {e.slots,   e.slot_bytes, e.packed, e.packed_bytes,
+          e.offsets, e.records,    e.sizes,  e.statuses};
+}
 
 /// Tokens and heads that are wanted: tiles that have none of them are not touched; tiles that have
 /// some are decoded whole.
@@ -111,6 +118,15 @@ class codec {
   result<done> encode_async(const block_batch& batch, const paged_cache& numbers,
                             const paged_cache& means, const encoded_places& out, workspace room,
                             void* stream, launch_limits limits = {}) const;
+
+  /// Packs what encode_async left in slots or in place: `out` then holds what it would have written
+  /// as packed, but for the records, which stay where they are (out.records is not used). A block that
+  /// has no compressed bytes takes no room, and its status is that of `in`; one that finds no room in
+  /// out.packed does_not_fit; one whose size or place cannot be is corrupt. Sizes are 0 for all of
+  /// these. Arrays of `out` may be those of `in`, where it need not be known what found no room.
+  result<done> compact_async(const block_batch& batch, const stored_places& in,
+                             const encoded_places& out, workspace room, void* stream,
+                             launch_limits limits = {}) const;
 
   /// Decodes what encode_async wrote, into `numbers`. `statuses` [layers][items] tells of each block:
   /// ok; does_not_fit (it had stayed raw, and is not in this cache); truncated, corrupt,
