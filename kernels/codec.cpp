@@ -174,6 +174,8 @@ result<codec> codec::make(const profile_ptr& p, const block_geometry& geometry) 
   return codec(std::move(s));
 }
 
+std::uint32_t codec::layers() const { return state_->plan.layers; }
+
 std::uint32_t codec::tiles_per_block() const { return state_->plan.tiles; }
 
 std::uint32_t codec::max_block_bytes() const {

@@ -4,6 +4,7 @@
 #include "pages.cuh"
 #include "parameters.hpp"
 #include "rounds.cuh"
+#include "stored.cuh"
 #include "tuning.hpp"
 
 namespace skv::cuda {
@@ -43,7 +44,7 @@ struct decode_kernel : decode_parameters {
           stages == nullptr ? nullptr : stages + device::block() * round_blocks * block_room;
       if (stage != nullptr) {
         for (std::uint32_t i = device::warp(); i < count; i += warps) {
-          const stored s = find(first + i, items);
+          const stored_block s = find(first + i, items);
           if (s.is == status::ok) copy_by_warp(stage + i * block_room, s.bytes, s.size);
         }
         device::sync_block();
@@ -62,36 +63,11 @@ struct decode_kernel : decode_parameters {
   }
 
  private:
-  struct stored {
-    std::byte* bytes;
-    std::uint32_t size;
-    status is;  ///< ok: the bytes may be read
-  };
   SKV_DEVICE std::size_t index_of(std::uint32_t block, std::uint32_t items) const {
-    return std::size_t{block / items} * batch.items + block % items;
+    return batch_block(batch, items, block).index;
   }
-  SKV_DEVICE stored find(std::uint32_t block, std::uint32_t items) const {
-    const std::uint32_t layer = block / items, item = block % items;
-    const std::size_t index = index_of(block, items);
-    stored s{nullptr, in.sizes[index], status::ok};
-    if (in.statuses[index] != status::ok) s.is = status::does_not_fit;
-    if (s.is != status::ok) return s;
-    if (s.size > std::size_t{plan.tiles} * plan.stage_bytes || s.size % kTileAlign != 0) {
-      s.is = status::corrupt;
-    } else if (in.packed == nullptr) {
-      if (s.size > in.slot_bytes) s.is = status::corrupt;
-      if (in.slots.exists(item))
-        s.bytes = in.slots.at(layer, item);
-      else if (s.size != 0)
-        s.is = status::corrupt;
-    } else {
-      const std::uint64_t offset = in.offsets[index];
-      if (offset % kTileAlign != 0 || offset > in.packed_bytes || s.size > in.packed_bytes - offset)
-        s.is = status::corrupt;
-      else
-        s.bytes = const_cast<std::byte*>(in.packed) + offset;
-    }
-    return s;
+  SKV_DEVICE stored_block find(std::uint32_t block, std::uint32_t items) const {
+    return find_stored(plan, in, batch_block(batch, items, block));
   }
 
   static SKV_DEVICE bool overlap(std::uint32_t a, std::uint32_t a_count, std::uint32_t b,
@@ -110,7 +86,7 @@ struct decode_kernel : decode_parameters {
                            const std::uint32_t* table, const std::byte* staged) const {
     const std::uint32_t layer = block / items, item = block % items;
     if (!numbers.blocks.exists(item)) return status::ok;
-    const stored s = find(block, items);
+    const stored_block s = find(block, items);
     if (s.is == status::does_not_fit && staged != nullptr) return status::ok;  // it is there, raw
     if (s.is != status::ok) return s.is;
     const tile_place p = of_warp(place_of(plan, tile, batch.tokens(item, plan.tokens)));
@@ -160,7 +136,7 @@ struct decode_kernel : decode_parameters {
     while (worst != 0 && !device::any(mine == worst)) --worst;
     if (device::lane() == 0) statuses[index_of(block, items)] = static_cast<status>(worst);
     if (staged != nullptr && worst != 0) {
-      const stored s = find(block, items);
+      const stored_block s = find(block, items);
       if (s.is == status::ok) copy_by_warp(s.bytes, staged, s.size);
     }
   }

@@ -21,5 +21,9 @@ template <format_id Target>
 kernel_entry find_decode_kernel(mean_source source, format_id mean, bool one_row);
 
 kernel_entry find_compact_kernel();
+kernel_entry find_store_kernel();
+kernel_entry find_load_kernel();
+kernel_entry find_drop_kernel();
+kernel_entry find_clear_kernel();
 
 }  // namespace skv::cuda

@@ -1,6 +1,8 @@
 // What the kernels are given.
 #pragma once
 
+#include <skv/cuda/pool.hpp>
+
 #include "plan.hpp"
 
 namespace skv::cuda {
@@ -45,6 +47,46 @@ struct compact_parameters {
   round_counter* counter;
   std::uint64_t* descriptors;  ///< one per round
   std::uint32_t round_blocks;  ///< blocks of the batch in a round
+};
+
+/// A change of a pool: sectors are taken, or given back. Beside the pool's own counts, which move while
+/// a kernel runs.
+struct pool_change {
+  std::uint64_t free_before;  ///< sectors that were free when it began
+  std::uint64_t moved;        ///< sectors asked for, or given back, so far; 0 when it begins
+};
+
+struct store_parameters {
+  block_plan plan;
+  block_batch batch;
+  pool_ref pool;
+  pool_entries entries;
+  stored_places in;
+  status* statuses;  ///< [layers][items]
+  pool_change* change;
+  std::uint32_t round_blocks;  ///< blocks of the batch in a round
+};
+
+struct load_parameters {
+  block_plan plan;
+  block_batch batch;
+  pool_ref pool;
+  pool_entries entries;
+  encoded_places out;
+  std::uint32_t round_blocks;  ///< blocks of the batch in a round
+};
+
+struct drop_parameters {
+  block_plan plan;
+  block_batch batch;
+  pool_ref pool;
+  pool_entries entries;
+  status* statuses;  ///< [layers][items]
+  pool_change* change;
+};
+
+struct clear_parameters {
+  pool_ref pool;
 };
 
 }  // namespace skv::cuda

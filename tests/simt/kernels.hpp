@@ -17,8 +17,8 @@ report run_decode(cpu::coding_id id, bool one_row, const cuda::decode_parameters
 
 /// Launches a kernel that has no coding.
 template <class Kernel, class Parameters>
-report run_kernel(const Parameters& p, launch_shape shape) {
-  shape.shared_bytes = Kernel::shared_bytes(p.round_blocks, p.plan.tiles);
+report run_kernel(const Parameters& p, launch_shape shape, std::uint32_t round_blocks = 0) {
+  shape.shared_bytes = Kernel::shared_bytes(round_blocks, 0);
   return launch(shape, Kernel{p});
 }
 

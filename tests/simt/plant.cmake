@@ -4,7 +4,8 @@
 # themselves know nothing of it, and a text that has changed stops the configuration.
 function(skv_plant target name file text replacement)
   set(to ${CMAKE_CURRENT_BINARY_DIR}/planted/${name})
-  set(headers decode.cuh encode.cuh pages.cuh parameters.hpp plan.hpp rounds.cuh tuning.hpp)
+  set(headers decode.cuh encode.cuh pages.cuh parameters.hpp plan.hpp rounds.cuh stored.cuh
+    tuning.hpp)
   foreach(header IN LISTS headers)
     set(from ${PROJECT_SOURCE_DIR}/kernels/${header})
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${from})

@@ -54,7 +54,7 @@ struct stored_places {
   const std::uint64_t* offsets = nullptr;
   const tile_record* records = nullptr;
   const std::uint32_t* sizes = nullptr;
-  /// Of encoding: blocks that are not ok there have no compressed bytes.
+  /// Of encoding: a block that is not ok there has no compressed bytes; does_not_fit: it stayed raw.
   const status* statuses = nullptr;
 };
 
@@ -103,6 +103,7 @@ class codec {
   codec& operator=(codec&&) noexcept;
   ~codec();
 
+  std::uint32_t layers() const;
   /// Tile records per block.
   std::uint32_t tiles_per_block() const;
   /// A slot of this size holds every block.
@@ -130,9 +131,9 @@ class codec {
 
   /// Decodes what encode_async wrote, into `numbers`. `statuses` [layers][items] tells of each block:
   /// ok; does_not_fit (it had stayed raw, and is not in this cache); truncated, corrupt,
-  /// wrong_prediction (the numbers written are worth nothing). `in_place`: slots are the blocks of
-  /// `numbers` themselves; then `wanted` must be everything, a block that had stayed raw is ok, and
-  /// one that cannot be decoded keeps its compressed bytes.
+  /// wrong_prediction (the numbers written are worth nothing); or what else in.statuses says of it.
+  /// `in_place`: slots are the blocks of `numbers` themselves; then `wanted` must be everything, a
+  /// block that had stayed raw is ok, and one that cannot be decoded keeps its compressed bytes.
   result<done> decode_async(const block_batch& batch, const stored_places& in,
                             const paged_cache& means, const paged_cache& numbers, bool in_place,
                             const wanted_range& wanted, status* statuses, workspace room,
