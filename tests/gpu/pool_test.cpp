@@ -1,0 +1,309 @@
+// Compacting and the block pool on a device: bytes are those of packed encoding, every bit comes back,
+// and the pool's counts add up.
+#include <gtest/gtest.h>
+#include <skv/cuda/pool.hpp>
+
+#include <algorithm>
+#include <map>
+
+#include "gpu/gpu_scene.hpp"
+
+namespace skv::gpu {
+namespace {
+
+constexpr coding_id kGiven{format_id::bf16, mean_source::given, format_id::bf16};
+
+template <class T>
+std::vector<T> read(const T* from_dev, std::size_t count) {
+  std::vector<T> v(count);
+  check(cudaMemcpy(v.data(), from_dev, count * sizeof(T), cudaMemcpyDeviceToHost));
+  return v;
+}
+
+cuda::pool pool_of(const gpu_scene& g, const cuda::pool_options& o) {
+  auto p = cuda::pool::make(g.scene.used_profile, g.scene.geometry, o);
+  if (!p) throw std::runtime_error(p.failure().message);
+  return *std::move(p);
+}
+
+/// The counts add up, and every sector is free or one entry's.
+void expect_sound(const cuda::pool& p, const std::map<std::int64_t, std::uint32_t>& held) {
+  const auto counts = p.read_counts(nullptr);
+  ASSERT_TRUE(counts);
+  const cuda::pool_ref r = p.ref();
+  ASSERT_EQ(counts->free_sectors + counts->used_sectors, r.sectors);
+  std::vector<std::uint32_t> all = read(r.free_dev, counts->free_sectors);
+  const auto states = read(r.states_dev, r.entries);
+  const auto sectors = read(r.sectors_dev, std::size_t{r.entries} * r.max_sectors);
+  std::uint64_t bytes = 0;
+  for (std::int64_t e = 0; e < r.entries; ++e) {
+    const auto found = held.find(e);
+    ASSERT_EQ(states[e], found == held.end() ? cuda::pool_ref::kEmpty
+                                             : found->second + cuda::pool_ref::kStored);
+    if (found == held.end()) continue;
+    const auto first = sectors.begin() + e * r.max_sectors;
+    all.insert(all.end(), first, first + r.sectors_of(found->second));
+    bytes += found->second;
+  }
+  ASSERT_EQ(counts->blocks, held.size());
+  ASSERT_EQ(counts->bytes, bytes);
+  std::sort(all.begin(), all.end());
+  ASSERT_EQ(all.size(), r.sectors);
+  for (std::uint32_t i = 0; i < r.sectors; ++i) ASSERT_EQ(all[i], i);
+}
+
+/// Entries of a batch: block `b` of layer `l` is entry l * per_layer + b.
+struct entry_list {
+  std::vector<std::int32_t> list;
+  device_array<std::int32_t> indices;
+  cuda::pool_entries entries;
+
+  entry_list(std::vector<std::int32_t> l, std::uint32_t per_layer)
+      : list(std::move(l)),
+        indices(std::span<const std::int32_t>(list)),
+        entries{0, per_layer, indices.data()} {}
+  std::int64_t at(std::uint32_t layer, std::uint32_t item) const {
+    return layer * entries.layer_stride + list[item];
+  }
+};
+
+std::vector<std::int32_t> counting(std::uint32_t count) {
+  std::vector<std::int32_t> list(count);
+  std::iota(list.begin(), list.end(), 0);
+  return list;
+}
+
+class gpu_pool : public testing::TestWithParam<coding_id> {
+ protected:
+  void SetUp() override {
+    if (const std::string why = missing_device(); !why.empty()) GTEST_SKIP() << why;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(codings, gpu_pool, testing::ValuesIn(all_codings()),
+                         [](const auto& p) { return name_of(p.param); });
+
+TEST_P(gpu_pool, compacting_is_packed_encoding) {
+  for (std::uint64_t seed = 1; seed < 9; ++seed) {
+    const gpu_scene packed(random_scene(GetParam(), seed), page_layout::token_major,
+                           page_layout::token_major);
+    const gpu_scene g(random_scene(GetParam(), seed), page_layout::head_major,
+                      page_layout::token_major);
+    ASSERT_TRUE(packed.encode(output::packed, nullptr));
+    ASSERT_TRUE(g.encode(output::slots, nullptr));
+    const auto total = packed.total.to_host()[0];
+    const device_array<std::byte> bytes(total);
+    const device_array<std::uint32_t> sizes(g.count());
+    const device_array<status> statuses(g.count());
+    cuda::encoded_places out = g.places(output::packed);
+    out.packed = bytes.data();
+    out.packed_bytes = total;
+    out.sizes = sizes.data();
+    out.statuses = statuses.data();
+    ASSERT_TRUE(g.coder.compact_async(g.batch(), as_stored(g.places(output::slots)), out, g.room(),
+                                      nullptr));
+    check(cudaDeviceSynchronize());
+    ASSERT_EQ(g.total.to_host()[0], total);
+    ASSERT_EQ(g.offsets.to_host(), packed.offsets.to_host());
+    ASSERT_EQ(sizes.to_host(), packed.sizes.to_host());
+    const auto is = statuses.to_host();
+    const auto expected = packed.slots.to_host(), actual = bytes.to_host();
+    const auto where = g.offsets.to_host();
+    for (std::size_t i = 0; i < g.count(); ++i) {
+      ASSERT_EQ(is[i], status::ok);
+      ASSERT_TRUE(std::equal(actual.begin() + where[i],
+                             actual.begin() + where[i] + sizes.to_host()[i],
+                             expected.begin() + where[i]));
+    }
+    ASSERT_TRUE(bytes.is_intact() && sizes.is_intact() && statuses.is_intact());
+    // And back from there.
+    g.cache.fill(0x5a);
+    ASSERT_TRUE(g.coder.decode_async(g.batch(), as_stored(out), g.means_at.cache,
+                                     g.numbers_at.cache, false, {}, g.decoded.data(), g.room(),
+                                     nullptr));
+    check(cudaDeviceSynchronize());
+    g.expect_restored();
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_P(gpu_pool, restores_every_bit) {
+  for (std::uint64_t seed = 1; seed < 9; ++seed)
+    for (const output how : {output::slots, output::in_place}) {
+      SCOPED_TRACE(seed);
+      const gpu_scene g(random_scene(GetParam(), seed), kPageLayouts[seed % 3],
+                        page_layout::token_major);
+      const std::uint32_t items = g.scene.items;
+      const cuda::pool p = pool_of(g, {static_cast<std::uint32_t>(g.slots.size() / 512 + g.count()),
+                                       512, static_cast<std::uint32_t>(g.count())});
+      const entry_list list(counting(items), items);
+      const cuda::encoded_places places = g.places(how);
+      const device_array<status> stored(g.count());
+      ASSERT_TRUE(g.encode(how, nullptr));
+      check(cudaDeviceSynchronize());
+      const auto sizes = g.sizes.to_host();
+      const auto encoded = g.statuses.to_host();
+      ASSERT_TRUE(
+          p.store_async(g.batch(), list.entries, as_stored(places), stored.data(), nullptr));
+      check(cudaDeviceSynchronize());
+      ASSERT_EQ(stored.to_host(), encoded);
+      std::map<std::int64_t, std::uint32_t> held;
+      for (std::size_t i = 0; i < g.count(); ++i)
+        if (encoded[i] == status::ok) held[static_cast<std::int64_t>(i)] = sizes[i];
+      expect_sound(p, held);
+      if (HasFatalFailure()) return;
+
+      // Blocks that stayed raw are not in the pool.
+      const bool all = held.size() == g.count();
+      if (all) g.cache.fill(0x5a);
+      g.slots.fill(0x5a);
+      g.records.fill(0x5a);
+      ASSERT_TRUE(p.restore_async(g.coder, g.batch(), list.entries, places, g.means_at.cache,
+                                  g.numbers_at.cache, how == output::in_place, g.decoded.data(),
+                                  g.room(), nullptr));
+      check(cudaDeviceSynchronize());
+      const auto decoded = g.decoded.to_host();
+      for (std::size_t i = 0; i < g.count(); ++i)
+        ASSERT_EQ(decoded[i], encoded[i] == status::ok ? status::ok : status::invalid_argument);
+      if (all) g.expect_restored();
+      if (HasFatalFailure()) return;
+
+      ASSERT_TRUE(p.drop_async(g.batch(), list.entries, stored.data(), nullptr));
+      check(cudaDeviceSynchronize());
+      expect_sound(p, {});
+      if (HasFatalFailure()) return;
+    }
+}
+
+TEST_P(gpu_pool, a_captured_graph_stores_restores_and_drops_each_time) {
+  const gpu_scene g(random_scene(GetParam(), 7), page_layout::token_major,
+                    page_layout::token_major);
+  const std::uint32_t items = g.scene.items;
+  const cuda::pool p = pool_of(g, {static_cast<std::uint32_t>(g.slots.size() / 512 + g.count()),
+                                   512, static_cast<std::uint32_t>(g.count())});
+  const entry_list list(counting(items), items);
+  const cuda::encoded_places places = g.places(output::slots);
+  const device_array<status> stored(g.count()), dropped(g.count());
+  cudaStream_t stream{};
+  check(cudaStreamCreate(&stream));
+  cudaGraph_t graph{};
+  cudaGraphExec_t executable{};
+  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+  ASSERT_TRUE(g.encode(output::slots, stream));
+  ASSERT_TRUE(p.store_async(g.batch(), list.entries, as_stored(places), stored.data(), stream));
+  ASSERT_TRUE(p.restore_async(g.coder, g.batch(), list.entries, places, g.means_at.cache,
+                              g.numbers_at.cache, false, g.decoded.data(), g.room(), stream));
+  ASSERT_TRUE(p.drop_async(g.batch(), list.entries, dropped.data(), stream));
+  check(cudaStreamEndCapture(stream, &graph));
+  check(cudaGraphInstantiate(&executable, graph, 0));
+  for (int replay = 0; replay < 3; ++replay) {
+    check(cudaGraphLaunch(executable, stream));
+    check(cudaStreamSynchronize(stream));
+    g.expect_restored();
+    for (const status s : stored.to_host()) ASSERT_EQ(s, status::ok);
+    for (const status s : dropped.to_host()) ASSERT_EQ(s, status::ok);
+    expect_sound(p, {});
+    if (HasFatalFailure()) break;
+  }
+  check(cudaGraphExecDestroy(executable));
+  check(cudaGraphDestroy(graph));
+  check(cudaStreamDestroy(stream));
+}
+
+// Entries at random: twice, not there, held already, empty; in an arena that is full now and then.
+TEST(gpu_pool_random, in_any_order_its_counts_add_up_and_every_bit_comes_back) {
+  if (const std::string why = missing_device(); !why.empty()) GTEST_SKIP() << why;
+  random_source random(1);
+  for (std::uint64_t seed = 1; seed < 11; ++seed) {
+    const gpu_scene g(random_scene(kGiven, seed), page_layout::token_major,
+                      page_layout::token_major);
+    const std::uint32_t items = g.scene.items, per_layer = items + 2;
+    ASSERT_TRUE(g.encode(output::slots, nullptr));
+    check(cudaDeviceSynchronize());
+    const auto sizes = g.sizes.to_host();
+    const auto encoded = g.statuses.to_host();
+    std::uint64_t wanted = 0;
+    for (const std::uint32_t size : sizes) wanted += (size + 511) / 512;
+    const cuda::pool p = pool_of(
+        g, {static_cast<std::uint32_t>(1 + wanted * 2 / 3), 512, per_layer * g.plan.layers});
+    const cuda::encoded_places places = g.places(output::slots);
+    // Loading leaves arrays of its own: those of encoding are stored again and again.
+    const gpu_scene other(random_scene(kGiven, seed), page_layout::token_major,
+                          page_layout::token_major);
+    const device_array<status> is(g.count());
+    std::map<std::int64_t, std::uint32_t> held;
+    std::map<std::int64_t, std::size_t> origin;
+    for (int step = 0; step < 40; ++step) {
+      SCOPED_TRACE("seed " + std::to_string(seed) + ", step " + std::to_string(step));
+      std::vector<std::int32_t> entries;
+      for (std::uint32_t i = 0; i < items; ++i) {
+        // A restored block is one of this item, for it needs its reference.
+        entries.push_back(
+            static_cast<std::int32_t>(random.chance(0.7) ? i : random.below(per_layer)));
+        if (random.chance(0.05)) entries.back() = static_cast<std::int32_t>(random.edgy());
+      }
+      const entry_list list(std::move(entries), per_layer);
+      const std::uint32_t what = random.below(3);
+      if (what == 0) {
+        ASSERT_TRUE(p.store_async(g.batch(), list.entries, as_stored(places), is.data(), nullptr));
+      } else if (what == 1) {
+        other.cache.fill(0x5a);
+        ASSERT_TRUE(p.restore_async(
+            other.coder, other.batch(), list.entries, other.places(output::in_place),
+            other.means_at.cache, other.numbers_at.cache, true, is.data(), other.room(), nullptr));
+      } else {
+        ASSERT_TRUE(p.drop_async(g.batch(), list.entries, is.data(), nullptr));
+      }
+      check(cudaDeviceSynchronize());
+      const auto statuses = is.to_host();
+      auto cache = other.cache.to_host();
+      const auto before = held;
+      g.each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t i) {
+        const std::int64_t e = list.at(layer, item);
+        if (list.list[item] < 0) {
+          ASSERT_EQ(statuses[i], status::ok);
+        } else if (what == 0 && statuses[i] == status::ok) {
+          ASSERT_EQ(encoded[i], status::ok);
+          ASSERT_TRUE(e < per_layer * g.plan.layers && held.emplace(e, sizes[i]).second);
+          origin[e] = i;
+        } else if (what == 1 && before.contains(e)) {
+          if (before.at(e) > other.places(output::in_place).slot_bytes) {
+            ASSERT_EQ(statuses[i], status::invalid_argument);
+          } else if (origin.at(e) == i) {
+            ASSERT_EQ(statuses[i], status::ok);
+            ASSERT_TRUE(other.scene.equal(
+                other.scene.numbers, other.numbers_at.cache, layer, item,
+                gpu_scene::host_block(other.numbers_at, cache, layer, other.order[item]),
+                other.scene.target()));
+          }
+        } else if (what == 2 && statuses[i] == status::ok) {
+          ASSERT_EQ(held.erase(e), 1u);
+        } else {
+          ASSERT_NE(statuses[i], status::ok);
+        }
+      });
+      if (testing::Test::HasFatalFailure()) return;
+      expect_sound(p, held);
+      if (testing::Test::HasFatalFailure()) return;
+    }
+    ASSERT_TRUE(p.clear_async(nullptr));
+    expect_sound(p, {});
+  }
+}
+
+// What is wrong with a call is told before anything is asked of a device.
+TEST(gpu_pool_options, that_cannot_be_are_refused) {
+  const profile_ptr used_profile = default_profile_of(kGiven);
+  cuda::block_geometry g = random_scene(kGiven, 1).geometry;
+  const auto code = [&](const cuda::pool_options& o) {
+    return cuda::pool::make(used_profile, g, o).code();
+  };
+  EXPECT_EQ(code({0, 512, 1}), status::invalid_argument);
+  EXPECT_EQ(code({1, 512, 0}), status::invalid_argument);
+  EXPECT_EQ(code({1, 96, 1}), status::invalid_argument);
+  EXPECT_EQ(code({1, 512, 1}), missing_device().empty() ? status::ok : status::unsupported);
+  g.layers = 0;
+  EXPECT_EQ(code({1, 512, 1}), status::invalid_argument);
+}
+
+}  // namespace
+}  // namespace skv::gpu
