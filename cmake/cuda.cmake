@@ -1,4 +1,4 @@
-# skv::cuda: the kernels and their host side. Architectures: all that this nvcc knows of those below, and
+# skv::cuda: the kernels and their host side; skv::c_cuda: the C ABI over it. Architectures: all that this nvcc knows of those below, and
 # PTX of the newest of them.
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
   set(CMAKE_CUDA_ARCHITECTURES 90)
@@ -28,3 +28,15 @@ foreach(format IN ITEMS bf16 fp16 e4m3 e5m2)
   target_compile_definitions(skv_cuda_${format} PRIVATE SKV_TARGET=${format})
 endforeach()
 skv_add_kernels(move kernels/compact.cu kernels/pool.cu)
+
+# Beside skv::c, so that those who link that one alone link no CUDA.
+file(GLOB sources CONFIGURE_DEPENDS src/c_cuda/*.cpp)
+add_library(skv_c_cuda ${sources})
+add_library(skv::c_cuda ALIAS skv_c_cuda)
+set_target_properties(skv_c_cuda PROPERTIES EXPORT_NAME c_cuda
+  VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
+  CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON INSTALL_RPATH $ORIGIN)
+target_include_directories(skv_c_cuda PRIVATE src)
+target_link_libraries(skv_c_cuda PUBLIC skv::c
+  PRIVATE skv::cuda $<BUILD_INTERFACE:skv_build_flags>)
+skv_export_only(skv_c_cuda src/c_cuda/exports.map)

@@ -5,7 +5,7 @@ install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp" PATTERN "*.cuh")
 install(TARGETS skv_headers skv_cpu skv_c EXPORT skv-targets)
 if(SKV_CUDA)
-  install(TARGETS skv_cuda EXPORT skv-targets)
+  install(TARGETS skv_cuda skv_c_cuda EXPORT skv-targets)
 endif()
 if(SKV_BUILD_PROGRAM)
   install(TARGETS skv)

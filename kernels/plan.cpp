@@ -71,8 +71,8 @@ result<tensor_plan> cut(const block_geometry& g, const block_tensor& t,
 result<block_plan> make_plan(const profile& p, const block_geometry& g, plan_arrays& arrays) {
   const std::uint32_t number_bytes =
       find_format(static_cast<std::uint8_t>(p.content().target))->bytes();
-  if (g.layers == 0 || g.tokens == 0 || g.tokens > 65536)
-    return bad("a block has at least one layer, and 1 to 65536 tokens");
+  if (g.layers == 0 || g.layers > 65536 || g.tokens == 0 || g.tokens > 65536)
+    return bad("blocks have 1 to 65536 layers, and 1 to 65536 tokens");
   if (g.tensor_count == 0 || g.tensor_count > kMaxTensors)
     return bad("a block has 1 to " + std::to_string(kMaxTensors) + " tensors");
 

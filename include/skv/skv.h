@@ -73,6 +73,10 @@ SKV_API const char* skv_status_string(skv_status status);
 /// call of a function that returns a status. Never null; long messages are cut.
 SKV_API const char* skv_last_error(void);
 
+/// For libraries beside this one, such as skv_c_cuda, whose functions report as those here do: what
+/// skv_last_error gives from now on. Copied; null is empty.
+SKV_API void skv_set_last_error(const char* message);
+
 /// What this library reads. Bit i of a mask stands for the value i.
 typedef struct skv_formats_info {
   size_t struct_size;

@@ -3,13 +3,32 @@
 
 #include <skv/skv.h>
 
+#include <exception>
+#include <new>
 #include <skv/base/status.hpp>
+#include <stdexcept>
 #include <type_traits>
 
 namespace skv::c_api {
 
 /// The failure that the exception being handled stands for.
-error current_failure() noexcept;
+inline error current_failure() noexcept {
+  // Short enough for std::string to need no memory.
+  constexpr const char* no_memory = "out of memory";
+  try {
+    try {
+      throw;
+    } catch (const std::bad_alloc&) {
+      return fail(status::out_of_memory, no_memory);
+    } catch (const std::length_error&) {  // a container that no address space holds
+      return fail(status::out_of_memory, no_memory);
+    } catch (const std::exception& e) {
+      return fail(status::io_error, e.what());
+    }
+  } catch (...) {
+    return fail(status::out_of_memory, no_memory);
+  }
+}
 
 /// Calls f, which returns a result<done>; what it throws becomes a failure.
 template <class F>
@@ -23,17 +42,13 @@ result<done> attempt(const F& f) noexcept {
   }
 }
 
-/// Remembers the outcome for skv_last_error and returns its status.
-// NOLINTNEXTLINE(bugprone-exception-escape): asks for the failure only if there is one
-skv_status finish(const result<done>& outcome) noexcept;
-
-/// The whole of a function with a status.
+/// The whole of a function with a status: remembers the outcome for skv_last_error.
 template <class F>
+// NOLINTNEXTLINE(bugprone-exception-escape): asks for the failure only if there is one
 skv_status call(const F& f) noexcept {
-  return finish(attempt(f));
+  const result<done> outcome = attempt(f);
+  skv_set_last_error(outcome ? nullptr : outcome.failure().message.c_str());
+  return static_cast<skv_status>(outcome.code());
 }
-
-/// The message of the last call of this thread.
-const char* last_message() noexcept;
 
 }  // namespace skv::c_api

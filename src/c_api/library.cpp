@@ -57,8 +57,6 @@ const char* skv_status_string(skv_status s) {
   return to_string(static_cast<status>(s)).data();  // a literal: ends with zero
 }
 
-const char* skv_last_error(void) { return last_message(); }
-
 skv_status skv_formats(skv_formats_info* info) {
   return call([&]() -> result<done> {
     if (auto ok = check_sized(info, sizeof info->struct_size, "info"); !ok) return ok;

@@ -23,10 +23,11 @@ ROWS = [
     ["calibrate", "kernels"],
     ["skv.hpp"],
     ["c_api"],
+    ["c_cuda"],
     ["program"],
 ]
 HEIGHT = {floor: height for height, row in enumerate(ROWS) for floor in row}
-TOP_HEADERS = {"skv.hpp": "skv.hpp", "skv.h": "c_api"}  # include/skv/*
+TOP_HEADERS = {"skv.hpp": "skv.hpp", "skv.h": "c_api", "skv_cuda.h": "c_cuda"}  # include/skv/*
 
 SUFFIXES = {".h", ".hpp", ".cuh", ".c", ".cpp", ".cu"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')

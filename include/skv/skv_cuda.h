@@ -1,0 +1,201 @@
+// The C ABI, CUDA part: blocks of a paged cache in device memory, compressed and restored on a stream.
+// Link skv::c_cuda, which brings skv::c. No CUDA header is needed: a stream is a cudaStream_t passed as
+// void* (null: the default stream), device pointers are pointers.
+//
+// What skv.h says of statuses, skv_last_error, null and senseless arguments, and of structures that
+// begin with `struct_size`, holds here. Names in `_dev`, and all pointers in the places below, are device
+// pointers (pinned host memory that the device can write serves as well). They are checked for null and
+// alignment; memory that is not there behind one is an error of the device, which CUDA reports later.
+//
+// A batch has `items` (pages of requests) in every layer of a geometry; a block is one item in one layer.
+// Arrays of a batch are [layers][items]. Statuses on the device are bytes with the values of skv_status.
+#pragma once
+
+#include <skv/skv.h>
+
+// This is C: NOLINTBEGIN(modernize-*, readability-identifier-naming)
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// --- what blocks are -----------------------------------------------------------------------------
+
+/// At most K, V and two more in a block.
+enum { SKV_CUDA_MAX_TENSORS = 4 };
+
+/// A tensor of every block, [tokens, heads, head_dim] of numbers; or bytes of any kind. Never grows.
+typedef struct skv_cuda_tensor {
+  skv_kind kind;
+  uint32_t heads, head_dim;
+  uint32_t
+      opaque_bytes;  ///< not 0: so many contiguous bytes of a block, no numbers, kept as they are
+} skv_cuda_tensor;
+
+/// What every block consists of. May be shorter by the members from `tile_tokens` on.
+typedef struct skv_cuda_geometry {
+  size_t struct_size;
+  uint32_t first_layer;   ///< of the model; the profile has scales for each layer
+  uint32_t layers;        ///< at least 1
+  uint32_t tokens;        ///< per block, 1 to 65536
+  uint32_t tensor_count;  ///< of `tensors`
+  skv_cuda_tensor tensors[SKV_CUDA_MAX_TENSORS];
+  uint32_t tile_tokens;  ///< tokens of a tile; 0: as many as make about 8,192 numbers of a head
+  uint32_t tile_heads;   ///< heads of a tile; 0: likewise. Other tiles give other bytes.
+} skv_cuda_geometry;
+
+/// Where blocks begin: the block of `item` in `layer` at
+/// `base + indices_dev[item] * block_stride_bytes + layer * layer_stride_bytes`, or, if `pointers_dev`
+/// is given, at `pointers_dev[item] + layer * layer_stride_bytes`. Never grows.
+typedef struct skv_cuda_block_places {
+  void* base;
+  int64_t layer_stride_bytes;
+  int64_t block_stride_bytes;
+  const int32_t* indices_dev;  ///< [items]; null: item i is block i; negative: the item is skipped
+  void* const* pointers_dev;   ///< [items]; null in it: the item is skipped
+} skv_cuda_block_places;
+
+/// Where a tensor lies in its block: channels are contiguous; tokens and heads have strides. The offset may
+/// lead out of the block, into a second allocation with the same block strides. Never grows.
+typedef struct skv_cuda_tensor_place {
+  int64_t offset_bytes;
+  int64_t token_stride_bytes;
+  int64_t head_stride_bytes;
+} skv_cuda_tensor_place;
+
+/// A paged cache: numbers aligned to their size.
+typedef struct skv_cuda_paged_cache {
+  size_t struct_size;
+  skv_cuda_block_places blocks;
+  skv_cuda_tensor_place tensors[SKV_CUDA_MAX_TENSORS];  ///< in the order of the geometry
+} skv_cuda_paged_cache;
+
+/// Some items. May be shorter by the members from `item_count_dev` on.
+typedef struct skv_cuda_batch {
+  size_t struct_size;
+  uint32_t items;                    ///< in a captured graph the most there can be
+  uint32_t reserved;                 ///< 0
+  const uint32_t* item_count_dev;    ///< how many there are now; null: all
+  const uint32_t* token_counts_dev;  ///< [items], tokens in a block; null: all
+} skv_cuda_batch;
+
+/// Where compressed blocks go, and what is said of each.
+///
+/// Slots: a block's bytes go to the start of its slot if they are at most `slot_bytes`; otherwise its
+/// status is SKV_DOES_NOT_FIT, its size 0, and nothing is written there. Slots may be the raw blocks
+/// themselves (in place): one is only overwritten once all of the block is encoded and fits.
+/// Packed: blocks follow each other in the order of the batch, each at a multiple of 16.
+typedef struct skv_cuda_encoded_places {
+  size_t struct_size;
+  skv_cuda_block_places slots;  ///< starts at multiples of 4; not used if `packed` is given
+  uint32_t slot_bytes;          ///< room in each slot
+  uint32_t reserved;            ///< 0
+  void* packed;                 ///< at a multiple of 16
+  uint64_t packed_bytes;        ///< room there
+  skv_tile_record* records;     ///< [layers][items][skv_cuda_tiles_per_block]
+  uint32_t* sizes;              ///< [layers][items], bytes
+  uint8_t* statuses;            ///< [layers][items]: SKV_OK or SKV_DOES_NOT_FIT
+  uint64_t* offsets;            ///< [layers][items], where packed blocks begin
+  uint64_t* total_bytes;        ///< of all packed blocks, those that do not fit included
+} skv_cuda_encoded_places;
+
+/// Where compressed blocks are, as encoding left them. The content of none of these arrays is trusted.
+typedef struct skv_cuda_stored_places {
+  size_t struct_size;
+  skv_cuda_block_places slots;
+  uint32_t slot_bytes;
+  uint32_t reserved;  ///< 0
+  const void* packed;
+  uint64_t packed_bytes;
+  const skv_tile_record* records;
+  const uint32_t* sizes;
+  const uint8_t* statuses;  ///< of encoding: blocks that are not SKV_OK there stayed raw
+  const uint64_t* offsets;
+} skv_cuda_stored_places;
+
+/// Tokens and heads that are wanted: tiles that have none of them are not touched; tiles that have some
+/// are decoded whole.
+typedef struct skv_cuda_wanted_range {
+  size_t struct_size;
+  uint32_t first_token, tokens;  ///< 0 tokens: all from first_token on
+  uint32_t first_head, heads;    ///< 0 heads: all from first_head on
+} skv_cuda_wanted_range;
+
+/// What a call may use of the device.
+typedef struct skv_cuda_limits {
+  size_t struct_size;
+  uint32_t multiprocessors;  ///< SMs to run on; 0: all
+  uint32_t reserved;         ///< 0
+} skv_cuda_limits;
+
+// --- the codec --------------------------------------------------------------------------------
+
+/// Codes blocks as a profile and a geometry say; its bytes are those of the CPU codec for the same
+/// tiles. Holds tables and scales in the memory of the device that was current when it was made, and
+/// must be used while that one is current.
+///
+/// Immutable, counted by references: any number of threads and streams may use one at once, each call in
+/// flight with a workspace of its own: device memory at a multiple of 256, whose content does not matter
+/// and need not be kept. Work on a stream and graphs that captured calls hold no
+/// reference: keep one until the stream is done, and for each such graph until its last replay is.
+typedef struct skv_cuda_codec skv_cuda_codec;
+
+/// Copies the profile's tables to the current device and waits for that; keeps what it needs of the
+/// profile. Fails with SKV_INVALID_ARGUMENT (also: a geometry that cannot be), SKV_WRONG_PROFILE (no
+/// scales for the geometry), SKV_UNSUPPORTED (no device, no memory on it, a block too large for it),
+/// SKV_OUT_OF_MEMORY (of the host).
+SKV_API skv_status skv_cuda_codec_create(const skv_profile* profile,
+                                         const skv_cuda_geometry* geometry, skv_cuda_codec** codec);
+/// One more reference. Returns `codec`, which may be null.
+SKV_API skv_cuda_codec* skv_cuda_codec_retain(skv_cuda_codec* codec);
+/// One reference less; the last one frees, and may wait for the device. Null does nothing.
+SKV_API void skv_cuda_codec_release(skv_cuda_codec* codec);
+
+/// Tile records per block. Fails with SKV_INVALID_ARGUMENT, as the next three.
+SKV_API skv_status skv_cuda_tiles_per_block(const skv_cuda_codec* codec, uint32_t* tiles);
+/// The size of a slot that holds every block.
+SKV_API skv_status skv_cuda_max_block_bytes(const skv_cuda_codec* codec, uint32_t* bytes);
+/// The room in which so many items fit in all layers, packed.
+SKV_API skv_status skv_cuda_max_compressed_bytes(const skv_cuda_codec* codec, uint32_t items,
+                                                 uint64_t* bytes);
+/// What a call with these limits (null: none) needs for batches of up to `max_items`. It grows with the
+/// device, hardly with the batch.
+SKV_API skv_status skv_cuda_workspace_bytes(const skv_cuda_codec* codec, uint32_t max_items,
+                                            const skv_cuda_limits* limits, size_t* bytes);
+
+// The two calls enqueue on `stream` and return: no allocation on the device, no synchronisation, no read
+// of device memory by the host. They can be captured in a graph. The structures may go away when they
+// return; all device memory that they name must stay until the stream is done. A status other than SKV_OK
+// says what is wrong with the call, and nothing was enqueued, unless CUDA itself refused the launch
+// (SKV_UNSUPPORTED); what is wrong with a block is in its status, on the device.
+
+/// Compresses the blocks of `numbers`. `means` is read only if the profile's means are given, and may be
+/// null otherwise; its tensors have the profile's mean format. Fails with
+/// - SKV_INVALID_ARGUMENT: a structure or pointer that is null or misaligned, arrays that are missing,
+///   a workspace that is too small, more than 2^31 - 1 blocks.
+/// - SKV_UNSUPPORTED: a member that this version does not know is not zero; CUDA refused the launch.
+/// - SKV_OUT_OF_MEMORY: of the host.
+SKV_API skv_status skv_cuda_encode_async(const skv_cuda_codec* codec, const skv_cuda_batch* batch,
+                                         const skv_cuda_paged_cache* numbers,
+                                         const skv_cuda_paged_cache* means,
+                                         const skv_cuda_encoded_places* out, void* workspace_dev,
+                                         size_t workspace_bytes, const skv_cuda_limits* limits,
+                                         void* stream);
+
+/// Restores what skv_cuda_encode_async wrote into `numbers`. `statuses` [layers][items] tells of each
+/// block: SKV_OK; SKV_DOES_NOT_FIT (it had stayed raw, and is not in this cache); SKV_TRUNCATED,
+/// SKV_CORRUPT, SKV_WRONG_PREDICTION (the numbers written are worth nothing). `in_place` (not 0): slots
+/// are the blocks of `numbers` themselves; then `wanted` must be null or everything, a block that had
+/// stayed raw is SKV_OK, and one that cannot be decoded keeps its compressed bytes. `wanted` null:
+/// everything. Fails as skv_cuda_encode_async.
+SKV_API skv_status skv_cuda_decode_async(const skv_cuda_codec* codec, const skv_cuda_batch* batch,
+                                         const skv_cuda_stored_places* in,
+                                         const skv_cuda_paged_cache* means,
+                                         const skv_cuda_paged_cache* numbers, int in_place,
+                                         const skv_cuda_wanted_range* wanted, uint8_t* statuses,
+                                         void* workspace_dev, size_t workspace_bytes,
+                                         const skv_cuda_limits* limits, void* stream);
+
+#ifdef __cplusplus
+}
+#endif
+// NOLINTEND(modernize-*, readability-identifier-naming)

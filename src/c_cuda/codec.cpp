@@ -1,0 +1,143 @@
+#include "arguments.hpp"
+#include "c_api/call.hpp"
+#include "c_api/counted.hpp"
+
+using namespace skv;
+using namespace skv::c_api;
+using skv::c_cuda::read;
+
+struct skv_cuda_codec : counted {
+  skv_cuda_codec(cuda::codec c, std::uint32_t l) : coder(std::move(c)), layers(l) {}
+  const cuda::codec coder;
+  const std::uint32_t layers;
+};
+
+namespace {
+
+error null_pointer(const char* what) {
+  return fail(status::invalid_argument, std::string(what) + ": null pointer");
+}
+
+// A profile belongs to the library of skv.h: what is known of it here are its bytes.
+result<profile_ptr> same_profile(const skv_profile* profile) {
+  if (profile == nullptr) return null_pointer("profile");
+  const void* bytes = nullptr;
+  size_t size = 0;
+  if (skv_profile_bytes(profile, &bytes, &size) != SKV_OK)
+    return fail(status::invalid_argument, skv_last_error());
+  return profile::parse({static_cast<const std::byte*>(bytes), size});
+}
+
+// A number that the codec knows.
+template <class T, class F>
+skv_status ask(const skv_cuda_codec* codec, T* answer, const F& question) {
+  return call([&]() -> result<done> {
+    if (codec == nullptr) return null_pointer("codec");
+    if (answer == nullptr) return null_pointer("the result");
+    result<T> found = question();
+    if (!found) return found.failure();
+    *answer = *found;
+    return done{};
+  });
+}
+
+// Means may be left out where the codec does not read them; it refuses an empty cache where it does.
+result<cuda::paged_cache> read_means(const skv_cuda_paged_cache* means) {
+  return means == nullptr ? cuda::paged_cache{} : read(means, "means");
+}
+
+}  // namespace
+
+skv_status skv_cuda_codec_create(const skv_profile* profile, const skv_cuda_geometry* geometry,
+                                 skv_cuda_codec** codec) {
+  return call([&]() -> result<done> {
+    if (codec == nullptr) return null_pointer("codec");
+    const auto blocks = read(geometry, "geometry");
+    if (!blocks) return blocks.failure();
+    const auto used = same_profile(profile);
+    if (!used) return used.failure();
+    auto made = cuda::codec::make(*used, *blocks);
+    if (!made) return made.failure();
+    *codec = new skv_cuda_codec(*std::move(made), blocks->layers);
+    return done{};
+  });
+}
+
+skv_cuda_codec* skv_cuda_codec_retain(skv_cuda_codec* codec) { return retain(codec); }
+void skv_cuda_codec_release(skv_cuda_codec* codec) { release(codec); }
+
+skv_status skv_cuda_tiles_per_block(const skv_cuda_codec* codec, uint32_t* tiles) {
+  return ask(codec, tiles, [&]() -> result<uint32_t> { return codec->coder.tiles_per_block(); });
+}
+
+skv_status skv_cuda_max_block_bytes(const skv_cuda_codec* codec, uint32_t* bytes) {
+  return ask(codec, bytes, [&]() -> result<uint32_t> { return codec->coder.max_block_bytes(); });
+}
+
+skv_status skv_cuda_max_compressed_bytes(const skv_cuda_codec* codec, uint32_t items,
+                                         uint64_t* bytes) {
+  return ask(codec, bytes, [&]() -> result<uint64_t> {
+    if (uint64_t{items} * codec->layers > INT32_MAX)
+      return fail(status::invalid_argument, "items: a batch has at most 2^31 - 1 blocks");
+    return codec->coder.max_compressed_bytes(items);
+  });
+}
+
+skv_status skv_cuda_workspace_bytes(const skv_cuda_codec* codec, uint32_t max_items,
+                                    const skv_cuda_limits* limits, size_t* bytes) {
+  return ask(codec, bytes, [&]() -> result<size_t> {
+    const auto within = read(limits, "limits");
+    if (!within) return within.failure();
+    return codec->coder.workspace_bytes(max_items, *within);
+  });
+}
+
+skv_status skv_cuda_encode_async(const skv_cuda_codec* codec, const skv_cuda_batch* batch,
+                                 const skv_cuda_paged_cache* numbers,
+                                 const skv_cuda_paged_cache* means,
+                                 const skv_cuda_encoded_places* out, void* workspace_dev,
+                                 size_t workspace_bytes, const skv_cuda_limits* limits,
+                                 void* stream) {
+  return call([&]() -> result<done> {
+    const auto items = read(batch, "batch");
+    if (!items) return items.failure();
+    const auto from = read(numbers, "numbers");
+    if (!from) return from.failure();
+    const auto predicted = read_means(means);
+    if (!predicted) return predicted.failure();
+    const auto to = read(out, "out");
+    if (!to) return to.failure();
+    const auto within = read(limits, "limits");
+    if (!within) return within.failure();
+    if (codec == nullptr) return null_pointer("codec");
+    return codec->coder.encode_async(*items, *from, *predicted, *to,
+                                     {workspace_dev, workspace_bytes}, stream, *within);
+  });
+}
+
+skv_status skv_cuda_decode_async(const skv_cuda_codec* codec, const skv_cuda_batch* batch,
+                                 const skv_cuda_stored_places* in,
+                                 const skv_cuda_paged_cache* means,
+                                 const skv_cuda_paged_cache* numbers, int in_place,
+                                 const skv_cuda_wanted_range* wanted, uint8_t* statuses,
+                                 void* workspace_dev, size_t workspace_bytes,
+                                 const skv_cuda_limits* limits, void* stream) {
+  return call([&]() -> result<done> {
+    const auto items = read(batch, "batch");
+    if (!items) return items.failure();
+    const auto from = read(in, "in");
+    if (!from) return from.failure();
+    const auto predicted = read_means(means);
+    if (!predicted) return predicted.failure();
+    const auto to = read(numbers, "numbers");
+    if (!to) return to.failure();
+    const auto range = read(wanted, "wanted");
+    if (!range) return range.failure();
+    const auto within = read(limits, "limits");
+    if (!within) return within.failure();
+    if (codec == nullptr) return null_pointer("codec");
+    return codec->coder.decode_async(*items, *from, *predicted, *to, in_place != 0, *range,
+                                     reinterpret_cast<status*>(statuses),
+                                     {workspace_dev, workspace_bytes}, stream, *within);
+  });
+}

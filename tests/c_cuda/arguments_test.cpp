@@ -1,0 +1,234 @@
+// What the CUDA part of the C ABI refuses before it asks for a device, and what it says without one.
+#include <gmock/gmock.h>
+#include <skv/skv_cuda.h>
+
+#include <cstdlib>
+#include <memory>
+
+#include "support/guarded.hpp"
+
+namespace skv {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+struct release_profile {
+  void operator()(skv_profile* p) const { skv_profile_release(p); }
+};
+using c_profile = std::unique_ptr<skv_profile, release_profile>;
+
+c_profile make_profile() {
+  skv_profile* made = nullptr;
+  EXPECT_EQ(skv_profile_default(SKV_FORMAT_BF16, SKV_SOURCE_GIVEN, SKV_FORMAT_BF16, &made), SKV_OK);
+  return c_profile(made);
+}
+
+template <class T>
+T sized() {
+  T t{};
+  t.struct_size = sizeof t;
+  return t;
+}
+
+skv_cuda_geometry geometry_of(std::uint32_t heads = 2, std::uint32_t head_dim = 64) {
+  auto g = sized<skv_cuda_geometry>();
+  g.layers = 1;
+  g.tokens = 16;
+  g.tensor_count = 2;
+  g.tensors[0] = {SKV_KIND_K, heads, head_dim, 0};
+  g.tensors[1] = {SKV_KIND_V, heads, head_dim, 0};
+  return g;
+}
+
+// Structures that a codec would take; there is none to take them.
+struct call_case {
+  skv_cuda_batch batch = sized<skv_cuda_batch>();
+  skv_cuda_paged_cache numbers = sized<skv_cuda_paged_cache>();
+  skv_cuda_paged_cache means = sized<skv_cuda_paged_cache>();
+  skv_cuda_encoded_places out = sized<skv_cuda_encoded_places>();
+  skv_cuda_stored_places in = sized<skv_cuda_stored_places>();
+  skv_cuda_wanted_range wanted = sized<skv_cuda_wanted_range>();
+  skv_cuda_limits limits = sized<skv_cuda_limits>();
+
+  skv_status encode(const skv_cuda_batch* b, const skv_cuda_paged_cache* n,
+                    const skv_cuda_encoded_places* o) const {
+    return skv_cuda_encode_async(nullptr, b, n, &means, o, nullptr, 0, &limits, nullptr);
+  }
+  skv_status encode() const { return encode(&batch, &numbers, &out); }
+  skv_status decode() const {
+    return skv_cuda_decode_async(nullptr, &batch, &in, &means, &numbers, 0, &wanted, nullptr,
+                                 nullptr, 0, &limits, nullptr);
+  }
+};
+
+template <class T>
+T* at(std::uintptr_t address) {
+  return reinterpret_cast<T*>(address);
+}
+
+class c_cuda : public testing::Test {
+ protected:
+  // CUDA reads it once: at the first call that asks for a device, whichever test makes it.
+  static void SetUpTestSuite() { setenv("CUDA_VISIBLE_DEVICES", "-1", 1); }
+};
+
+TEST_F(c_cuda, says_that_there_is_no_device) {
+  const auto p = make_profile();
+  const skv_cuda_geometry g = geometry_of();
+  skv_cuda_codec* codec = nullptr;
+  EXPECT_EQ(skv_cuda_codec_create(p.get(), &g, &codec), SKV_UNSUPPORTED);
+  EXPECT_THAT(skv_last_error(), StartsWith("there is no device: "));
+  EXPECT_EQ(codec, nullptr);
+}
+
+TEST_F(c_cuda, names_what_is_wrong_with_a_geometry) {
+  const auto p = make_profile();
+  const auto refused = [&](skv_status expected, const char* why, auto&& change) {
+    skv_cuda_geometry g = geometry_of();
+    change(g);
+    skv_cuda_codec* codec = nullptr;
+    EXPECT_EQ(skv_cuda_codec_create(p.get(), &g, &codec), expected) << why;
+    EXPECT_THAT(skv_last_error(), HasSubstr(why));
+    EXPECT_EQ(codec, nullptr);
+  };
+  using geometry = skv_cuda_geometry;
+  const skv_status bad = SKV_INVALID_ARGUMENT;
+  refused(bad, "65536 layers", [](geometry& g) { g.layers = 0; });
+  refused(bad, "65536 layers", [](geometry& g) { g.layers = ~0u; });
+  refused(bad, "65536 tokens", [](geometry& g) { g.tokens = 0; });
+  refused(bad, "65536 tokens", [](geometry& g) { g.tokens = 65537; });
+  refused(bad, "1 to 4 tensors", [](geometry& g) { g.tensor_count = 0; });
+  refused(bad, "1 to 4 tensors", [](geometry& g) { g.tensor_count = ~0u; });
+  refused(bad, "unknown kind 3", [](geometry& g) { g.tensors[1].kind = 3; });
+  refused(bad, "unknown kind 256", [](geometry& g) { g.tensors[0].kind = 256; });
+  refused(bad, "heads x head_dim", [](geometry& g) { g.tensors[0].heads = 0; });
+  refused(bad, "heads x head_dim", [](geometry& g) { g.tensors[1].head_dim = ~0u; });
+  refused(bad, "a tile has at most", [](geometry& g) {
+    g.tensors[0].heads = 1024;
+    g.tile_heads = 1024;
+    g.tile_tokens = g.tokens = 4096;
+  });
+  refused(bad, "at most 4096 tiles", [](geometry& g) { g.tensors[0].opaque_bytes = ~0u; });
+  refused(bad, "struct_size is 0", [](geometry& g) { g.struct_size = 0; });
+  refused(bad, "struct_size", [](geometry& g) { g.struct_size = SIZE_MAX; });
+  refused(bad, "struct_size",
+          [](geometry& g) { g.struct_size = offsetof(skv_cuda_geometry, tile_tokens) - 1; });
+}
+
+TEST_F(c_cuda, takes_structures_of_other_versions) {
+  const auto p = make_profile();
+  skv_cuda_codec* codec = nullptr;
+  // Zeros stand for what an earlier one does not have: it comes as far as the device.
+  skv_cuda_geometry g = geometry_of();
+  g.struct_size = offsetof(skv_cuda_geometry, tile_tokens);
+  const test::guarded_bytes part(std::as_bytes(std::span(&g, 1)).first(g.struct_size));
+  const auto* earlier = reinterpret_cast<const skv_cuda_geometry*>(part.data());
+  EXPECT_EQ(skv_cuda_codec_create(p.get(), earlier, &codec), SKV_UNSUPPORTED);
+  EXPECT_THAT(skv_last_error(), StartsWith("there is no device: "));
+
+  struct {
+    skv_cuda_geometry known = geometry_of();
+    std::uint64_t more = 0;
+  } later;
+  later.known.struct_size = sizeof later;
+  EXPECT_EQ(skv_cuda_codec_create(p.get(), &later.known, &codec), SKV_UNSUPPORTED);
+  EXPECT_THAT(skv_last_error(), StartsWith("there is no device: "));
+  later.more = 1;
+  EXPECT_EQ(skv_cuda_codec_create(p.get(), &later.known, &codec), SKV_UNSUPPORTED);
+  EXPECT_THAT(skv_last_error(), HasSubstr("a member that this version does not know"));
+}
+
+TEST_F(c_cuda, refuses_null_handles) {
+  const auto p = make_profile();
+  const skv_cuda_geometry g = geometry_of();
+  skv_cuda_codec* codec = nullptr;
+  std::uint32_t n = 0;
+  std::uint64_t bytes = 0;
+  std::size_t size = 0;
+  const call_case c;
+  for (const skv_status s : {
+           skv_cuda_codec_create(nullptr, &g, &codec),
+           skv_cuda_codec_create(p.get(), nullptr, &codec),
+           skv_cuda_codec_create(p.get(), &g, nullptr),
+           skv_cuda_tiles_per_block(nullptr, &n),
+           skv_cuda_max_block_bytes(nullptr, &n),
+           skv_cuda_max_compressed_bytes(nullptr, 1, &bytes),
+           skv_cuda_workspace_bytes(nullptr, 1, nullptr, &size),
+           c.encode(nullptr, &c.numbers, &c.out),
+           c.encode(&c.batch, nullptr, &c.out),
+           c.encode(&c.batch, &c.numbers, nullptr),
+           c.encode(),
+           c.decode(),
+       }) {
+    EXPECT_EQ(s, SKV_INVALID_ARGUMENT);
+    EXPECT_THAT(skv_last_error(), HasSubstr("null pointer"));
+  }
+  EXPECT_EQ(skv_cuda_codec_retain(nullptr), nullptr);
+  skv_cuda_codec_release(nullptr);
+}
+
+TEST_F(c_cuda, names_structures_that_are_none) {
+  const auto refused = [](skv_status expected, const char* why, auto&& change) {
+    call_case c;
+    change(c);
+    const skv_status encoded = c.encode();
+    const std::string said = skv_last_error();
+    const bool seen = said.find(why) != std::string::npos;
+    // Not all structures are for both.
+    if (!seen) {
+      EXPECT_EQ(c.decode(), expected) << why;
+      EXPECT_THAT(skv_last_error(), HasSubstr(why));
+    } else {
+      EXPECT_EQ(encoded, expected) << why;
+    }
+  };
+  const skv_status bad = SKV_INVALID_ARGUMENT;
+  refused(bad, "batch: its struct_size", [](call_case& c) { c.batch.struct_size = 8; });
+  refused(bad, "numbers: its struct_size", [](call_case& c) { --c.numbers.struct_size; });
+  refused(bad, "means: its struct_size", [](call_case& c) { c.means.struct_size = 0; });
+  refused(bad, "out: its struct_size", [](call_case& c) { c.out.struct_size = 1 << 20; });
+  refused(bad, "in: its struct_size", [](call_case& c) { c.in.struct_size = 0; });
+  refused(bad, "wanted: its struct_size", [](call_case& c) { c.wanted.struct_size = 8; });
+  refused(bad, "limits: its struct_size", [](call_case& c) { c.limits.struct_size = 8; });
+  const skv_status later = SKV_UNSUPPORTED;
+  refused(later, "batch: its reserved", [](call_case& c) { c.batch.reserved = 1; });
+  refused(later, "out: its reserved", [](call_case& c) { c.out.reserved = 1; });
+  refused(later, "in: its reserved", [](call_case& c) { c.in.reserved = 1; });
+  refused(later, "limits: its reserved", [](call_case& c) { c.limits.reserved = 1; });
+}
+
+TEST_F(c_cuda, names_device_arrays_that_are_misaligned) {
+  const auto refused = [](const char* why, auto&& change) {
+    call_case c;
+    change(c);
+    for (const skv_status s : {c.encode(), c.decode()}) EXPECT_EQ(s, SKV_INVALID_ARGUMENT);
+    const std::string decoding = skv_last_error();
+    EXPECT_EQ(c.encode(), SKV_INVALID_ARGUMENT);
+    EXPECT_THAT(decoding + skv_last_error(), HasSubstr(std::string(why) + ": misaligned pointer"));
+  };
+  refused("batch: item_count_dev",
+          [](call_case& c) { c.batch.item_count_dev = at<std::uint32_t>(2); });
+  refused("batch: token_counts_dev",
+          [](call_case& c) { c.batch.token_counts_dev = at<std::uint32_t>(5); });
+  refused("numbers: indices_dev",
+          [](call_case& c) { c.numbers.blocks.indices_dev = at<std::int32_t>(6); });
+  refused("means: pointers_dev", [](call_case& c) { c.means.blocks.pointers_dev = at<void*>(12); });
+  refused("out: records", [](call_case& c) { c.out.records = at<skv_tile_record>(2); });
+  refused("out: sizes", [](call_case& c) { c.out.sizes = at<std::uint32_t>(3); });
+  refused("out: offsets", [](call_case& c) { c.out.offsets = at<std::uint64_t>(4); });
+  refused("out: total_bytes", [](call_case& c) { c.out.total_bytes = at<std::uint64_t>(4); });
+  refused("out: indices_dev", [](call_case& c) { c.out.slots.indices_dev = at<std::int32_t>(1); });
+  refused("in: records", [](call_case& c) { c.in.records = at<skv_tile_record>(2); });
+  refused("in: sizes", [](call_case& c) { c.in.sizes = at<std::uint32_t>(2); });
+  refused("in: offsets", [](call_case& c) { c.in.offsets = at<std::uint64_t>(4); });
+
+  alignas(16) unsigned char room[sizeof(skv_cuda_batch) + 1] = {};
+  call_case c;
+  EXPECT_EQ(c.encode(reinterpret_cast<const skv_cuda_batch*>(room + 1), &c.numbers, &c.out),
+            SKV_INVALID_ARGUMENT);
+  EXPECT_THAT(skv_last_error(), HasSubstr("batch: misaligned pointer"));
+}
+
+}  // namespace
+}  // namespace skv

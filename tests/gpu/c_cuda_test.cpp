@@ -1,0 +1,182 @@
+// The CUDA part of the C ABI on a device: the same blocks, the same bytes.
+#include <gmock/gmock.h>
+#include <skv/skv_cuda.h>
+
+#include "gpu/gpu_scene.hpp"
+
+namespace skv::gpu {
+namespace {
+
+using testing::HasSubstr;
+
+struct release_handle {
+  void operator()(skv_profile* p) const { skv_profile_release(p); }
+  void operator()(skv_cuda_codec* c) const { skv_cuda_codec_release(c); }
+};
+using c_profile = std::unique_ptr<skv_profile, release_handle>;
+using c_codec = std::unique_ptr<skv_cuda_codec, release_handle>;
+
+template <class T>
+T sized() {
+  T t{};
+  t.struct_size = sizeof t;
+  return t;
+}
+
+// A scene as a caller from C has it.
+struct c_scene {
+  const gpu_scene& g;
+  c_codec codec;
+  skv_cuda_batch batch = sized<skv_cuda_batch>();
+  skv_cuda_paged_cache numbers, means;
+  skv_cuda_encoded_places out = sized<skv_cuda_encoded_places>();
+  skv_cuda_stored_places in = sized<skv_cuda_stored_places>();
+  bool in_place;
+
+  c_scene(const gpu_scene& scene, output how)
+      : g(scene),
+        numbers(to_c(g.numbers_at.cache)),
+        means(to_c(g.means_at.cache)),
+        in_place(how == output::in_place) {
+    const auto bytes = g.scene.used_profile->bytes();
+    skv_profile* p = nullptr;
+    EXPECT_EQ(skv_profile_from_bytes(bytes.data(), bytes.size(), &p), SKV_OK);
+    const c_profile profile(p);
+    auto geometry = sized<skv_cuda_geometry>();
+    const cuda::block_geometry& from = g.scene.geometry;
+    geometry.first_layer = from.first_layer;
+    geometry.layers = from.layers;
+    geometry.tokens = from.tokens;
+    geometry.tensor_count = from.tensor_count;
+    for (std::uint32_t i = 0; i < from.tensor_count; ++i) {
+      const auto& t = from.tensors[i];
+      geometry.tensors[i] = {static_cast<skv_kind>(t.kind), t.heads, t.head_dim, t.opaque_bytes};
+    }
+    skv_cuda_codec* c = nullptr;
+    EXPECT_EQ(skv_cuda_codec_create(p, &geometry, &c), SKV_OK) << skv_last_error();
+    codec.reset(c);
+
+    batch.items = g.scene.items;
+    batch.token_counts_dev = g.token_counts.data();
+    const cuda::encoded_places places = g.places(how);
+    out.slots = to_c(places.slots);
+    out.slot_bytes = places.slot_bytes;
+    out.packed = places.packed;
+    out.packed_bytes = places.packed_bytes;
+    out.records = reinterpret_cast<skv_tile_record*>(places.records);
+    out.sizes = places.sizes;
+    out.statuses = reinterpret_cast<std::uint8_t*>(places.statuses);
+    out.offsets = places.offsets;
+    out.total_bytes = places.total_bytes;
+    in.slots = out.slots;
+    in.slot_bytes = out.slot_bytes;
+    in.packed = out.packed;
+    in.packed_bytes = out.packed_bytes;
+    in.records = out.records;
+    in.sizes = out.sizes;
+    in.statuses = out.statuses;
+    in.offsets = out.offsets;
+  }
+
+  static skv_cuda_block_places to_c(const cuda::block_places& p) {
+    return {p.base, p.layer_stride_bytes, p.block_stride_bytes, p.indices_dev,
+            reinterpret_cast<void* const*>(p.pointers_dev)};
+  }
+  static skv_cuda_paged_cache to_c(const cuda::paged_cache& c) {
+    auto made = sized<skv_cuda_paged_cache>();
+    made.blocks = to_c(c.blocks);
+    for (std::uint32_t i = 0; i < cuda::kMaxTensors; ++i)
+      made.tensors[i] = {c.tensors[i].offset_bytes, c.tensors[i].token_stride_bytes,
+                         c.tensors[i].head_stride_bytes};
+    return made;
+  }
+
+  skv_status encode(cudaStream_t stream, const skv_cuda_limits* limits = nullptr) const {
+    return skv_cuda_encode_async(codec.get(), &batch, &numbers, &means, &out, g.work.data(),
+                                 g.work.size(), limits, stream);
+  }
+  skv_status decode(cudaStream_t stream, const skv_cuda_wanted_range* wanted = nullptr) const {
+    return skv_cuda_decode_async(codec.get(), &batch, &in, &means, &numbers, in_place, wanted,
+                                 reinterpret_cast<std::uint8_t*>(g.decoded.data()), g.work.data(),
+                                 g.work.size(), nullptr, stream);
+  }
+};
+
+class gpu_c : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string why = missing_device(); !why.empty()) GTEST_SKIP() << why;
+  }
+};
+
+TEST_F(gpu_c, blocks_have_the_cpu_codecs_bytes_and_come_back) {
+  std::uint64_t seed = 100;
+  for (const coding_id id : all_codings())
+    for (const output how : {output::slots, output::in_place, output::packed}) {
+      const gpu_scene g(random_scene(id, ++seed), page_layout::head_major,
+                        page_layout::token_major);
+      const c_scene c(g, how);
+      auto limits = sized<skv_cuda_limits>();
+      limits.multiprocessors = 1;
+      ASSERT_EQ(c.encode(nullptr, &limits), SKV_OK) << skv_last_error();
+      check(cudaDeviceSynchronize());
+      g.expect_cpu_bytes(how);
+      if (how != output::in_place) g.cache.fill(0x5a);
+      ASSERT_EQ(c.decode(nullptr), SKV_OK) << skv_last_error();
+      check(cudaDeviceSynchronize());
+      g.expect_restored();
+      if (HasFatalFailure()) return;
+    }
+}
+
+TEST_F(gpu_c, a_codec_answers_as_the_one_it_stands_for) {
+  const gpu_scene g(random_scene(all_codings().front(), 5), page_layout::token_major,
+                    page_layout::token_major);
+  const c_scene c(g, output::packed);
+  std::uint32_t tiles = 0, block_bytes = 0;
+  std::uint64_t bytes = 0;
+  std::size_t work = 0;
+  EXPECT_EQ(skv_cuda_tiles_per_block(c.codec.get(), &tiles), SKV_OK);
+  EXPECT_EQ(tiles, g.coder.tiles_per_block());
+  EXPECT_EQ(skv_cuda_max_block_bytes(c.codec.get(), &block_bytes), SKV_OK);
+  EXPECT_EQ(block_bytes, g.coder.max_block_bytes());
+  EXPECT_EQ(skv_cuda_max_compressed_bytes(c.codec.get(), 7, &bytes), SKV_OK);
+  EXPECT_EQ(bytes, g.coder.max_compressed_bytes(7));
+  EXPECT_EQ(skv_cuda_workspace_bytes(c.codec.get(), 7, nullptr, &work), SKV_OK);
+  EXPECT_EQ(work, g.coder.workspace_bytes(7));
+  EXPECT_EQ(skv_cuda_tiles_per_block(c.codec.get(), nullptr), SKV_INVALID_ARGUMENT);
+  EXPECT_EQ(skv_cuda_max_compressed_bytes(c.codec.get(), ~0u, &bytes), SKV_INVALID_ARGUMENT);
+
+  skv_cuda_codec* const again = skv_cuda_codec_retain(c.codec.get());
+  EXPECT_EQ(again, c.codec.get());
+  skv_cuda_codec_release(again);
+  EXPECT_EQ(skv_cuda_tiles_per_block(c.codec.get(), &tiles), SKV_OK) << "one reference is left";
+}
+
+TEST_F(gpu_c, calls_that_lack_something_are_refused) {
+  const gpu_scene g(random_scene(all_codings().front(), 6), page_layout::token_major,
+                    page_layout::token_major);
+  const auto refused = [&](output how, const char* why, auto&& change) {
+    c_scene c(g, how);
+    change(c);
+    EXPECT_EQ(c.encode(nullptr), SKV_INVALID_ARGUMENT) << why;
+    EXPECT_THAT(skv_last_error(), HasSubstr(why));
+  };
+  refused(output::packed, "multiple of 16",
+          [](c_scene& c) { c.out.packed = static_cast<std::byte*>(c.out.packed) + 8; });
+  refused(output::packed, "offsets", [](c_scene& c) { c.out.offsets = nullptr; });
+  refused(output::slots, "multiples of 4", [](c_scene& c) { ++c.out.slots.block_stride_bytes; });
+  refused(output::slots, "records", [](c_scene& c) { c.out.records = nullptr; });
+  refused(output::slots, "numbers: there is neither",
+          [](c_scene& c) { c.numbers.blocks.base = nullptr; });
+  refused(output::slots, "2^31 - 1", [](c_scene& c) { c.batch.items = ~0u; });
+
+  const c_scene in_place(g, output::in_place);
+  auto wanted = sized<skv_cuda_wanted_range>();
+  wanted.first_token = 1;
+  EXPECT_EQ(in_place.decode(nullptr, &wanted), SKV_INVALID_ARGUMENT);
+  EXPECT_THAT(skv_last_error(), HasSubstr("in place"));
+}
+
+}  // namespace
+}  // namespace skv::gpu
