@@ -1,0 +1,262 @@
+// A stand-in for the CUDA runtime: host code runs as it does on a device, its kernels under the SIMT
+// executor. Memory of the device is memory of the host between red zones; streams run their work at
+// once, or, while they are captured, keep it for the graph. Only what this project calls is here.
+#include <cuda_runtime_api.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <kernels/dispatch.hpp>
+#include <kernels/launch.hpp>
+#include <map>
+#include <new>
+#include <tuple>
+
+#include "simt/kernels.hpp"
+
+using namespace skv;
+
+using work = std::function<cudaError_t()>;
+struct CUgraph_st {
+  std::vector<work> nodes;
+};
+struct CUgraphExec_st {
+  std::vector<work> nodes;
+};
+struct CUstream_st {
+  CUgraph_st* captured = nullptr;
+};
+struct CUevent_st {
+  std::chrono::steady_clock::time_point at;
+};
+
+namespace {
+
+constexpr int kMultiprocessors = 2;
+constexpr int kSharedBytes = 227 << 10;
+constexpr std::size_t kMemoryBytes = std::size_t{64} << 20;
+
+cudaError_t submit(cudaStream_t stream, work w) {
+  if (stream == nullptr || stream->captured == nullptr) return w();
+  stream->captured->nodes.push_back(std::move(w));
+  return cudaSuccess;
+}
+
+std::map<void*, simt::buffer<std::byte>>& allocations() {
+  static std::map<void*, simt::buffer<std::byte>> all;
+  return all;
+}
+
+/// What a function pointer of a kernel points to here.
+struct stand_in {
+  bool encodes;
+  cpu::coding_id id;
+  bool one_row;
+};
+
+cudaError_t launch(const stand_in& k, const simt::launch_shape& shape, const void* parameters) {
+  const simt::report r =
+      k.encodes ? simt::run_encode(k.id, k.one_row,
+                                   *static_cast<const cuda::encode_parameters*>(parameters), shape)
+                : simt::run_decode(k.id, k.one_row,
+                                   *static_cast<const cuda::decode_parameters*>(parameters), shape);
+  if (r) return cudaSuccess;
+  std::fprintf(stderr, "a kernel failed: %s\n", r.message.c_str());
+  return cudaErrorLaunchFailure;
+}
+
+cuda::kernel_entry find(bool encodes, format_id target, mean_source source, format_id mean,
+                        bool one_row) {
+  using key = std::tuple<bool, format_id, mean_source, format_id, bool>;
+  static std::map<key, stand_in> kernels;
+  cuda::kernel_entry entry;
+  cuda::with_kernel(target, source, mean, one_row,
+                    [&]<number_format T, mean_source S, number_format M, bool kOneRow>() {
+                      entry.shared_bytes =
+                          encodes ? cuda::encode_kernel<T, S, M, kOneRow>::shared_bytes
+                                  : cuda::decode_kernel<T, S, M, kOneRow>::shared_bytes;
+                    });
+  if (entry.shared_bytes == nullptr) return {};
+  entry.function = &kernels
+                        .try_emplace({encodes, target, source, mean, one_row},
+                                     stand_in{encodes, {target, source, mean}, one_row})
+                        .first->second;
+  return entry;
+}
+
+}  // namespace
+
+namespace skv::cuda {
+
+template <format_id Target>
+kernel_entry find_encode_kernel(mean_source source, format_id mean, bool one_row) {
+  return find(true, Target, source, mean, one_row);
+}
+template <format_id Target>
+kernel_entry find_decode_kernel(mean_source source, format_id mean, bool one_row) {
+  return find(false, Target, source, mean, one_row);
+}
+template kernel_entry find_encode_kernel<format_id::bf16>(mean_source, format_id, bool);
+template kernel_entry find_decode_kernel<format_id::bf16>(mean_source, format_id, bool);
+template kernel_entry find_encode_kernel<format_id::fp16>(mean_source, format_id, bool);
+template kernel_entry find_decode_kernel<format_id::fp16>(mean_source, format_id, bool);
+template kernel_entry find_encode_kernel<format_id::e4m3>(mean_source, format_id, bool);
+template kernel_entry find_decode_kernel<format_id::e4m3>(mean_source, format_id, bool);
+template kernel_entry find_encode_kernel<format_id::e5m2>(mean_source, format_id, bool);
+template kernel_entry find_decode_kernel<format_id::e5m2>(mean_source, format_id, bool);
+
+}  // namespace skv::cuda
+
+extern "C" {
+
+const char* cudaGetErrorString(cudaError_t e) {
+  return e == cudaSuccess ? "no error" : "an error of the stand-in for the CUDA runtime";
+}
+
+// --- the device ---------------------------------------------------------------------------------
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(version); }
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  switch (attribute) {
+    case cudaDevAttrMultiProcessorCount: *value = kMultiprocessors; return cudaSuccess;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = kSharedBytes; return cudaSuccess;
+    case cudaDevAttrL2CacheSize: *value = 1 << 16; return cudaSuccess;
+    default: *value = 0; return cudaSuccess;
+  }
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {};
+  std::strcpy(properties->name, "no device: fibers");
+  properties->multiProcessorCount = kMultiprocessors;
+  return cudaSuccess;
+}
+cudaError_t cudaMemGetInfo(std::size_t* unused, std::size_t* total) {
+  *unused = *total = kMemoryBytes;
+  return cudaSuccess;
+}
+
+// --- memory -------------------------------------------------------------------------------------
+
+cudaError_t cudaMalloc(void** memory, std::size_t bytes) try {
+  simt::buffer<std::byte> made("of the device", bytes);
+  *memory = made.data();
+  allocations().emplace(*memory, std::move(made));
+  return cudaSuccess;
+} catch (const std::bad_alloc&) {
+  return cudaErrorMemoryAllocation;
+}
+cudaError_t cudaFree(void* memory) {
+  if (memory != nullptr && allocations().erase(memory) == 0) return cudaErrorInvalidValue;
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
+                            cudaStream_t stream) {
+  return submit(stream, [=] {
+    if (bytes != 0) std::memcpy(to, from, bytes);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  return cudaMemcpyAsync(to, from, bytes, kind, nullptr);
+}
+cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
+  return submit(stream, [=] {
+    std::memset(memory, value, bytes);
+    return cudaSuccess;
+  });
+}
+cudaError_t cudaMemset(void* memory, int value, std::size_t bytes) {
+  return cudaMemsetAsync(memory, value, bytes, nullptr);
+}
+
+// --- kernels ------------------------------------------------------------------------------------
+
+cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) { return cudaSuccess; }
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void*, int,
+                                                          std::size_t) {
+  *blocks = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** arguments,
+                             std::size_t shared_bytes, cudaStream_t stream) {
+  static std::uint64_t seed = 0;
+  const stand_in k = *static_cast<const stand_in*>(function);
+  const simt::launch_shape shape{grid.x, block.x, shared_bytes, ++seed};
+  const auto run = [=](const auto& parameters) {  // copied, as a launch does
+    return submit(stream, [=] { return launch(k, shape, &parameters); });
+  };
+  return k.encodes ? run(*static_cast<const cuda::encode_parameters*>(arguments[0]))
+                   : run(*static_cast<const cuda::decode_parameters*>(arguments[0]));
+}
+
+// --- streams, graphs, events --------------------------------------------------------------------
+
+cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  *stream = new CUstream_st;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (stream == nullptr || stream->captured != nullptr) return cudaErrorStreamCaptureUnsupported;
+  stream->captured = new CUgraph_st;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = std::exchange(stream->captured, nullptr);
+  return *graph == nullptr ? cudaErrorStreamCaptureInvalidated : cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
+                                 unsigned long long) {
+  *executable = new CUgraphExec_st{graph->nodes};
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  for (const work& node : executable->nodes)
+    if (const cudaError_t e = submit(stream, node); e != cudaSuccess) return e;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete executable;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  *event = new CUevent_st;
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  event->at = std::chrono::steady_clock::now();
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
+  *milliseconds = std::chrono::duration<float, std::milli>(to->at - from->at).count();
+  return cudaSuccess;
+}
+
+}  // extern "C"
