@@ -7,8 +7,10 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <kernels/compact.cuh>
 #include <kernels/dispatch.hpp>
 #include <kernels/launch.hpp>
+#include <kernels/pool.cuh>
 #include <map>
 #include <new>
 #include <tuple>
@@ -48,22 +50,20 @@ std::map<void*, simt::buffer<std::byte>>& allocations() {
   return all;
 }
 
-/// What a function pointer of a kernel points to here.
-struct stand_in {
-  bool encodes;
-  cpu::coding_id id;
-  bool one_row;
-};
+/// What a function pointer of a kernel points to here: makes the work of a launch, with a copy of
+/// its parameters.
+using stand_in = std::function<work(const void* parameters, const simt::launch_shape& shape)>;
 
-cudaError_t launch(const stand_in& k, const simt::launch_shape& shape, const void* parameters) {
-  const simt::report r =
-      k.encodes ? simt::run_encode(k.id, k.one_row,
-                                   *static_cast<const cuda::encode_parameters*>(parameters), shape)
-                : simt::run_decode(k.id, k.one_row,
-                                   *static_cast<const cuda::decode_parameters*>(parameters), shape);
-  if (r) return cudaSuccess;
-  std::fprintf(stderr, "a kernel failed: %s\n", r.message.c_str());
-  return cudaErrorLaunchFailure;
+template <class Parameters, class Run>
+stand_in make_stand_in(Run run) {
+  return [run](const void* parameters, const simt::launch_shape& shape) -> work {
+    return [run, shape, p = *static_cast<const Parameters*>(parameters)] {
+      const simt::report r = run(p, shape);
+      if (r) return cudaSuccess;
+      std::fprintf(stderr, "a kernel failed: %s\n", r.message.c_str());
+      return cudaErrorLaunchFailure;
+    };
+  };
 }
 
 cuda::kernel_entry find(bool encodes, format_id target, mean_source source, format_id mean,
@@ -78,16 +78,39 @@ cuda::kernel_entry find(bool encodes, format_id target, mean_source source, form
                                   : cuda::decode_kernel<T, S, M, kOneRow>::shared_bytes;
                     });
   if (entry.shared_bytes == nullptr) return {};
-  entry.function = &kernels
-                        .try_emplace({encodes, target, source, mean, one_row},
-                                     stand_in{encodes, {target, source, mean}, one_row})
-                        .first->second;
+  const cpu::coding_id id{target, source, mean};
+  const auto run = [=](auto by) {
+    return
+        [=](const auto& p, const simt::launch_shape& shape) { return by(id, one_row, p, shape); };
+  };
+  entry.function =
+      &kernels
+           .try_emplace({encodes, target, source, mean, one_row},
+                        encodes ? make_stand_in<cuda::encode_parameters>(run(simt::run_encode))
+                                : make_stand_in<cuda::decode_parameters>(run(simt::run_decode)))
+           .first->second;
   return entry;
+}
+
+/// A kernel that has no coding.
+template <class Kernel, class Parameters>
+cuda::kernel_entry entry_of() {
+  static const stand_in only =
+      make_stand_in<Parameters>([](const Parameters& p, const simt::launch_shape& shape) {
+        return simt::launch(shape, Kernel{p});
+      });
+  return {&only, &Kernel::shared_bytes};
 }
 
 }  // namespace
 
 namespace skv::cuda {
+
+kernel_entry find_compact_kernel() { return entry_of<compact_kernel, compact_parameters>(); }
+kernel_entry find_store_kernel() { return entry_of<store_kernel, store_parameters>(); }
+kernel_entry find_load_kernel() { return entry_of<load_kernel, load_parameters>(); }
+kernel_entry find_drop_kernel() { return entry_of<drop_kernel, drop_parameters>(); }
+kernel_entry find_clear_kernel() { return entry_of<clear_kernel, clear_parameters>(); }
 
 template <format_id Target>
 kernel_entry find_encode_kernel(mean_source source, format_id mean, bool one_row) {
@@ -194,13 +217,8 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const voi
 cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** arguments,
                              std::size_t shared_bytes, cudaStream_t stream) {
   static std::uint64_t seed = 0;
-  const stand_in k = *static_cast<const stand_in*>(function);
-  const simt::launch_shape shape{grid.x, block.x, shared_bytes, ++seed};
-  const auto run = [=](const auto& parameters) {  // copied, as a launch does
-    return submit(stream, [=] { return launch(k, shape, &parameters); });
-  };
-  return k.encodes ? run(*static_cast<const cuda::encode_parameters*>(arguments[0]))
-                   : run(*static_cast<const cuda::decode_parameters*>(arguments[0]));
+  const auto& kernel = *static_cast<const stand_in*>(function);
+  return submit(stream, kernel(arguments[0], {grid.x, block.x, shared_bytes, ++seed}));
 }
 
 // --- streams, graphs, events --------------------------------------------------------------------
