@@ -85,9 +85,12 @@ TEST_P(gpu, streams_do_not_disturb_each_other) {
 TEST(gpu_random, batches_of_every_kind) {
   if (const std::string why = missing_device(); !why.empty()) GTEST_SKIP() << why;
   const auto codings = all_codings();
-  const char* const effort = std::getenv("SKV_GPU_BATCHES");
-  const std::uint64_t batches = effort == nullptr ? 500 : std::stoull(effort);
-  random_source random(1);
+  const auto asked = [](const char* name, std::uint64_t otherwise) {
+    const char* const value = std::getenv(name);
+    return value == nullptr ? otherwise : std::stoull(value);
+  };
+  const std::uint64_t batches = asked("SKV_GPU_BATCHES", 500);
+  random_source random(asked("SKV_GPU_SEED", 1));
   for (std::uint64_t i = 0; i < batches; ++i) {
     SCOPED_TRACE("batch " + std::to_string(i));
     const auto id = codings[random.below(static_cast<std::uint32_t>(codings.size()))];

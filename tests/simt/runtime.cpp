@@ -8,14 +8,15 @@
 #include <cstring>
 #include <functional>
 #include <kernels/compact.cuh>
+#include <kernels/decode.cuh>
 #include <kernels/dispatch.hpp>
+#include <kernels/encode.cuh>
 #include <kernels/launch.hpp>
 #include <kernels/pool.cuh>
 #include <map>
 #include <new>
-#include <tuple>
 
-#include "simt/kernels.hpp"
+#include "simt/executor.hpp"
 
 using namespace skv;
 
@@ -37,7 +38,7 @@ namespace {
 
 constexpr int kMultiprocessors = 2;
 constexpr int kSharedBytes = 227 << 10;
-constexpr std::size_t kMemoryBytes = std::size_t{64} << 20;
+constexpr std::size_t kMemoryBytes = std::size_t{128} << 20;
 
 cudaError_t submit(cudaStream_t stream, work w) {
   if (stream == nullptr || stream->captured == nullptr) return w();
@@ -50,75 +51,44 @@ std::map<void*, simt::buffer<std::byte>>& allocations() {
   return all;
 }
 
-/// What a function pointer of a kernel points to here: makes the work of a launch, with a copy of
-/// its parameters.
-using stand_in = std::function<work(const void* parameters, const simt::launch_shape& shape)>;
+/// What a function pointer of a kernel points to here.
+struct stand_in {
+  std::size_t parameter_bytes;
+  simt::report (*run)(const simt::launch_shape& shape, const std::byte* parameters);
+};
 
-template <class Parameters, class Run>
-stand_in make_stand_in(Run run) {
-  return [run](const void* parameters, const simt::launch_shape& shape) -> work {
-    return [run, shape, p = *static_cast<const Parameters*>(parameters)] {
-      const simt::report r = run(p, shape);
-      if (r) return cudaSuccess;
-      std::fprintf(stderr, "a kernel failed: %s\n", r.message.c_str());
-      return cudaErrorLaunchFailure;
-    };
-  };
-}
-
-cuda::kernel_entry find(bool encodes, format_id target, mean_source source, format_id mean,
-                        bool one_row) {
-  using key = std::tuple<bool, format_id, mean_source, format_id, bool>;
-  static std::map<key, stand_in> kernels;
-  cuda::kernel_entry entry;
-  cuda::with_kernel(target, source, mean, one_row,
-                    [&]<number_format T, mean_source S, number_format M, bool kOneRow>() {
-                      entry.shared_bytes =
-                          encodes ? cuda::encode_kernel<T, S, M, kOneRow>::shared_bytes
-                                  : cuda::decode_kernel<T, S, M, kOneRow>::shared_bytes;
-                    });
-  if (entry.shared_bytes == nullptr) return {};
-  const cpu::coding_id id{target, source, mean};
-  const auto run = [=](auto by) {
-    return
-        [=](const auto& p, const simt::launch_shape& shape) { return by(id, one_row, p, shape); };
-  };
-  entry.function =
-      &kernels
-           .try_emplace({encodes, target, source, mean, one_row},
-                        encodes ? make_stand_in<cuda::encode_parameters>(run(simt::run_encode))
-                                : make_stand_in<cuda::decode_parameters>(run(simt::run_decode)))
-           .first->second;
-  return entry;
-}
-
-/// A kernel that has no coding.
 template <class Kernel, class Parameters>
 cuda::kernel_entry entry_of() {
-  static const stand_in only =
-      make_stand_in<Parameters>([](const Parameters& p, const simt::launch_shape& shape) {
-        return simt::launch(shape, Kernel{p});
-      });
-  return {&only, &Kernel::shared_bytes};
+  static constexpr stand_in kernel{
+      sizeof(Parameters), [](const simt::launch_shape& shape, const std::byte* parameters) {
+        return simt::launch(shape, Kernel{*reinterpret_cast<const Parameters*>(parameters)});
+      }};
+  return {&kernel, Kernel::shared_bytes};
 }
 
 }  // namespace
 
 namespace skv::cuda {
 
-kernel_entry find_compact_kernel() { return entry_of<compact_kernel, compact_parameters>(); }
-kernel_entry find_store_kernel() { return entry_of<store_kernel, store_parameters>(); }
-kernel_entry find_load_kernel() { return entry_of<load_kernel, load_parameters>(); }
-kernel_entry find_drop_kernel() { return entry_of<drop_kernel, drop_parameters>(); }
-kernel_entry find_clear_kernel() { return entry_of<clear_kernel, clear_parameters>(); }
-
 template <format_id Target>
 kernel_entry find_encode_kernel(mean_source source, format_id mean, bool one_row) {
-  return find(true, Target, source, mean, one_row);
+  kernel_entry entry;
+  with_kernel(Target, source, mean, one_row,
+              [&]<number_format T, mean_source S, number_format M, bool kOneRow>() {
+                if constexpr (T.id == Target)
+                  entry = entry_of<encode_kernel<T, S, M, kOneRow>, encode_parameters>();
+              });
+  return entry;
 }
 template <format_id Target>
 kernel_entry find_decode_kernel(mean_source source, format_id mean, bool one_row) {
-  return find(false, Target, source, mean, one_row);
+  kernel_entry entry;
+  with_kernel(Target, source, mean, one_row,
+              [&]<number_format T, mean_source S, number_format M, bool kOneRow>() {
+                if constexpr (T.id == Target)
+                  entry = entry_of<decode_kernel<T, S, M, kOneRow>, decode_parameters>();
+              });
+  return entry;
 }
 template kernel_entry find_encode_kernel<format_id::bf16>(mean_source, format_id, bool);
 template kernel_entry find_decode_kernel<format_id::bf16>(mean_source, format_id, bool);
@@ -128,6 +98,12 @@ template kernel_entry find_encode_kernel<format_id::e4m3>(mean_source, format_id
 template kernel_entry find_decode_kernel<format_id::e4m3>(mean_source, format_id, bool);
 template kernel_entry find_encode_kernel<format_id::e5m2>(mean_source, format_id, bool);
 template kernel_entry find_decode_kernel<format_id::e5m2>(mean_source, format_id, bool);
+
+kernel_entry find_compact_kernel() { return entry_of<compact_kernel, compact_parameters>(); }
+kernel_entry find_store_kernel() { return entry_of<store_kernel, store_parameters>(); }
+kernel_entry find_load_kernel() { return entry_of<load_kernel, load_parameters>(); }
+kernel_entry find_drop_kernel() { return entry_of<drop_kernel, drop_parameters>(); }
+kernel_entry find_clear_kernel() { return entry_of<clear_kernel, clear_parameters>(); }
 
 }  // namespace skv::cuda
 
@@ -218,7 +194,15 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
                              std::size_t shared_bytes, cudaStream_t stream) {
   static std::uint64_t seed = 0;
   const auto& kernel = *static_cast<const stand_in*>(function);
-  return submit(stream, kernel(arguments[0], {grid.x, block.x, shared_bytes, ++seed}));
+  const auto* const first = static_cast<const std::byte*>(arguments[0]);
+  const simt::launch_shape shape{grid.x, block.x, shared_bytes, ++seed};
+  return submit(stream,
+                [&kernel, shape, parameters = std::vector(first, first + kernel.parameter_bytes)] {
+                  const simt::report r = kernel.run(shape, parameters.data());
+                  if (r) return cudaSuccess;
+                  std::fprintf(stderr, "a kernel failed: %s\n", r.message.c_str());
+                  return cudaErrorLaunchFailure;
+                });
 }
 
 // --- streams, graphs, events --------------------------------------------------------------------
