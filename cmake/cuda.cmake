@@ -1,5 +1,4 @@
-# skv::cuda: the kernels and their host side; skv::c_cuda: the C ABI over it. Architectures: all that this nvcc knows of those below, and
-# PTX of the newest of them.
+# skv::cuda: the kernels and their host side; skv::c_cuda: the C ABI over it.
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
   set(CMAKE_CUDA_ARCHITECTURES 90)
 endif()
