@@ -9,21 +9,21 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
     -mtune-ctrl=^inter_unit_moves_to_vec)
 endif()
 set(SKV_ISA_FLAGS_avx512 ${SKV_ISA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512cd
-  -mavx512vbmi -mavx512vbmi2 -mprefer-vector-width=512)
+  -mavx512vbmi -mavx512vbmi2 -mavx512vnni -mprefer-vector-width=512)
 
-# skv_add_isa_objects(<library> <source>): compiles source once for every instruction set, each time
+# skv_add_isa_objects(<library> <sources>...): compiles sources once for every instruction set, each time
 # with SKV_ISA_NAMESPACE set to its name (and SKV_ISA_SCALAR for scalar), and adds the objects to
 # library, which is told by SKV_HAVE_X86_ISAS that avx2 and avx512 exist. Each copy keeps its code in a
 # namespace of that name: an inline function outside it could be merged with another copy's, and an old
 # machine would run new instructions (tests/isa checks).
-function(skv_add_isa_objects library source)
+function(skv_add_isa_objects library)
   set(isas scalar portable)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64|i[3-6]86)$")
     list(APPEND isas avx2 avx512)
     target_compile_definitions(${library} PRIVATE SKV_HAVE_X86_ISAS)
   endif()
   foreach(isa IN LISTS isas)
-    add_library(${library}_${isa} OBJECT ${source})
+    add_library(${library}_${isa} OBJECT ${ARGN})
     target_include_directories(${library}_${isa} PRIVATE ${PROJECT_SOURCE_DIR}/src)
     target_compile_definitions(${library}_${isa} PRIVATE SKV_ISA_NAMESPACE=${isa}
       $<$<STREQUAL:${isa},scalar>:SKV_ISA_SCALAR>)

@@ -15,6 +15,7 @@ namespace skv {
 namespace {
 
 constexpr std::uint8_t kMagic[4] = {'S', 'K', 'V', 'P'};
+constexpr std::uint32_t kLinearFeature = 1;
 constexpr std::size_t kHeaderBytes = 32, kTensorBytes = 16, kChecksumBytes = 8;
 
 profile_id name_of(std::span<const std::byte> bytes) {
@@ -38,6 +39,12 @@ void with_coding(format_id target, mean_source source, format_id mean, F&& f) {
       f(residual_coding<Pair::kTarget, Pair::kMean>{});
     return true;
   });
+}
+
+std::vector<linear_shape> shapes_of(const profile_content& c) {
+  std::vector<linear_shape> shapes;
+  for (const tensor_scales& s : c.scales) shapes.push_back({s.heads, s.head_dim});
+  return shapes;
 }
 
 std::string validate(const profile_content& c) {
@@ -65,7 +72,11 @@ std::string validate(const profile_content& c) {
       return "the scales of " + to_string(s.id) + " do not match its shape";
   }
   if (!c.scales.empty() && c.default_code != 0) return "a default scale next to given ones";
-  return {};
+  if (!c.linear) return {};
+  if (c.source != mean_source::given) return "linear propagation whose means are not given";
+  if (c.linear->base == mean_source::none && c.mean != c.target)
+    return "linear propagation without a base, and means of another format";
+  return complaint_about(*c.linear, shapes_of(c));
 }
 
 std::vector<std::byte> serialise(const profile_content& c) {
@@ -77,15 +88,14 @@ std::vector<std::byte> serialise(const profile_content& c) {
   append(out, static_cast<std::uint8_t>(c.source));
   append(out, static_cast<std::uint8_t>(c.mean));
   append(out, c.default_code);
-  append(out, std::uint16_t{0});
+  append(out, static_cast<std::uint8_t>(c.linear ? c.linear->base : mean_source::none));
+  append(out, std::uint8_t{0});
   append(out, static_cast<std::uint32_t>(c.scales.size()));
   append(out, static_cast<std::uint16_t>(shape.contexts));
   append(out, static_cast<std::uint16_t>(shape.tokens));
-  append(out, std::uint32_t{0});  // required features: none yet
-  std::uint64_t bytes =
-      kHeaderBytes + kTensorBytes * c.scales.size() + 2 * c.frequencies.size() + kChecksumBytes;
-  for (const tensor_scales& s : c.scales) bytes += s.codes.size();
-  append(out, bytes);
+  append(out, c.linear ? kLinearFeature : 0);
+  const std::size_t size_at = out.size();
+  append(out, std::uint64_t{0});  // the size's place
   for (const tensor_scales& s : c.scales) {
     append(out, s.id.layer);
     append(out, static_cast<std::uint32_t>(s.id.kind));
@@ -94,6 +104,10 @@ std::vector<std::byte> serialise(const profile_content& c) {
   }
   for (const tensor_scales& s : c.scales) append(out, std::as_bytes(std::span(s.codes)));
   for (std::uint16_t f : c.frequencies) append(out, f);
+  if (c.linear) append(out, *c.linear);
+  std::vector<std::byte> size;
+  append(size, std::uint64_t{out.size() + kChecksumBytes});
+  std::ranges::copy(size, out.begin() + static_cast<std::ptrdiff_t>(size_at));
   append(out, static_cast<std::uint64_t>(XXH3_64bits(out.data(), out.size())));
   return out;
 }
@@ -113,7 +127,8 @@ result<profile_content> deserialise(std::span<const std::byte> bytes) {
   const auto source = in.read<std::uint8_t>();
   const auto mean = find_format(in.read<std::uint8_t>());
   c.default_code = in.read<std::uint8_t>();
-  const auto reserved = in.read<std::uint16_t>();
+  const auto base = in.read<std::uint8_t>();
+  const auto reserved = in.read<std::uint8_t>();
   const auto tensors = in.read<std::uint32_t>();
   const auto contexts = in.read<std::uint16_t>();
   const auto tokens = in.read<std::uint16_t>();
@@ -128,14 +143,16 @@ result<profile_content> deserialise(std::span<const std::byte> bytes) {
   if (byte_reader(bytes.last(kChecksumBytes)).read<std::uint64_t>() !=
       XXH3_64bits(body.data(), body.size()))
     return fail(status::corrupt, "profile: checksum mismatch, the file was altered");
-  if (features != 0)
+  if ((features & ~kLinearFeature) != 0)
     return fail(status::unsupported, "profile: needs a feature that this build lacks");
   if (!target || !mean || source > static_cast<std::uint8_t>(mean_source::given))
     return fail(status::unsupported, "profile: unknown number format or predictor");
   c.target = target->id;
   c.source = static_cast<mean_source>(source);
   c.mean = mean->id;
-  if (reserved != 0) return fail(status::corrupt, "profile: reserved bytes are not zero");
+  const bool is_linear = (features & kLinearFeature) != 0;
+  if (reserved != 0 || (!is_linear && base != 0))
+    return fail(status::corrupt, "profile: reserved bytes are not zero");
   const table_shape shape = coding_table_shape(c.target, c.source, c.mean);
   if (contexts != shape.contexts || tokens != shape.tokens)
     return fail(status::corrupt, "profile: its tables have the wrong shape");
@@ -161,6 +178,8 @@ result<profile_content> deserialise(std::span<const std::byte> bytes) {
       s.codes.push_back(std::to_integer<scale_code>(code));
   for (std::uint32_t i = 0; i < std::uint32_t{contexts} * tokens && in.ok(); ++i)
     c.frequencies.push_back(in.read<std::uint16_t>());
+  if (is_linear && in.ok())
+    c.linear = read_linear_model(in, static_cast<mean_source>(base), shapes_of(c));
   if (!in.ok() || in.left() != kChecksumBytes)
     return fail(status::corrupt, "profile: its parts do not add up to its size");
   return c;
@@ -190,10 +209,28 @@ table_shape coding_table_shape(format_id target, mean_source source, format_id m
 result<profile_ptr> profile::make(profile_content content) {
   if (std::string wrong = validate(content); !wrong.empty())
     return fail(status::invalid_argument, "profile: " + wrong);
+  const auto bytes = std::make_shared<const std::vector<std::byte>>(serialise(content));
+  return from(*bytes, bytes);
+}
+
+result<profile_ptr> profile::parse(std::span<const std::byte> bytes,
+                                   std::shared_ptr<const void> owner) {
+  if (owner) return from(bytes, std::move(owner));
+  const auto copy = std::make_shared<const std::vector<std::byte>>(bytes.begin(), bytes.end());
+  return from(*copy, copy);
+}
+
+result<profile_ptr> profile::from(std::span<const std::byte> bytes,
+                                  std::shared_ptr<const void> owner) {
+  auto content = deserialise(bytes);
+  if (!content) return content.failure();
+  if (std::string wrong = validate(*content); !wrong.empty())
+    return fail(status::corrupt, "profile: " + wrong);
   std::shared_ptr<profile> p(new profile);
-  p->content_ = std::move(content);
-  p->bytes_ = serialise(p->content_);
-  p->id_ = name_of(p->bytes_);
+  p->content_ = *std::move(content);
+  p->bytes_ = bytes;
+  p->owner_ = std::move(owner);
+  p->id_ = name_of(bytes);
 
   const profile_content& c = p->content_;
   with_coding(c.target, c.source, c.mean, [&](auto coding) {
@@ -212,14 +249,6 @@ result<profile_ptr> profile::make(profile_content content) {
     }
   });
   return profile_ptr(std::move(p));
-}
-
-result<profile_ptr> profile::parse(std::span<const std::byte> bytes) {
-  auto content = deserialise(bytes);
-  if (!content) return content.failure();
-  auto p = make(*std::move(content));
-  if (!p) return fail(status::corrupt, p.failure().message);
-  return p;
 }
 
 result<std::span<const scale_code>> profile::codes(tensor_id id, std::uint32_t heads,
@@ -250,6 +279,11 @@ result<profile_ptr> profile::slice_heads(std::uint32_t first, std::uint32_t coun
         begin, begin + static_cast<std::ptrdiff_t>(std::uint64_t{count} * s.head_dim));
     s.heads = count;
   }
+  if (content_.linear)
+    if (std::string wrong = slice_linear_model(*content_.linear, shapes_of(content_), first, count,
+                                               *sliced.linear);
+        !wrong.empty())
+      return fail(status::invalid_argument, "profile: " + wrong);
   return make(std::move(sliced));
 }
 

@@ -41,3 +41,10 @@ static_assert(SKV_VERSION_MAJOR < 10 && SKV_VERSION_MINOR < 10 && SKV_VERSION_PA
 #else
 #define SKV_INLINE inline
 #endif
+
+// The same for a lambda, behind its parameters.
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(SKV_ISA_SCALAR)
+#define SKV_INLINE_LAMBDA __attribute__((always_inline))
+#else
+#define SKV_INLINE_LAMBDA
+#endif

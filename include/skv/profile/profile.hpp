@@ -6,10 +6,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <skv/base/status.hpp>
 #include <skv/base/tensor.hpp>
 #include <skv/number/format.hpp>
 #include <skv/predict/mean.hpp>
+#include <skv/profile/linear_model.hpp>
 #include <skv/scale/per_channel.hpp>
 #include <span>
 #include <vector>
@@ -42,6 +44,11 @@ struct profile_content {
   scale_code default_code = 0;
   std::vector<tensor_scales> scales;       ///< ascending ids
   std::vector<std::uint16_t> frequencies;  ///< [contexts][tokens]; each context sums to kSlots
+  /// How the means are made, if by linear propagation; the source is then `given`.
+  std::optional<linear_model> linear = std::nullopt;
+
+  /// Where what both ends must hold comes from: `given` if a reference is needed.
+  mean_source base() const { return linear ? linear->base : source; }
 };
 
 /// An immutable, validated profile with its coding tables. Safe to share between threads.
@@ -51,8 +58,10 @@ class profile {
   static result<std::shared_ptr<const profile>> make(profile_content content);
 
   /// Reads the bytes of a .skvp file, or of a profile embedded in a .skv file. Any bytes are safe:
-  /// fails with truncated, corrupt or unsupported.
-  static result<std::shared_ptr<const profile>> parse(std::span<const std::byte> bytes);
+  /// fails with truncated, corrupt or unsupported. Keeps a copy of the bytes, unless `owner` is given:
+  /// then the bytes must last, unchanged, as long as it does (a mapped file).
+  static result<std::shared_ptr<const profile>> parse(std::span<const std::byte> bytes,
+                                                      std::shared_ptr<const void> owner = nullptr);
 
   /// The bytes of the .skvp file.
   std::span<const std::byte> bytes() const { return bytes_; }
@@ -72,17 +81,20 @@ class profile {
 
   /// A profile for the heads [first, first + count) of every tensor, for tensor parallelism. Codes
   /// and tables are those of this profile; the name is its own. Fails with invalid_argument if a
-  /// tensor has fewer heads.
+  /// tensor has fewer heads, or if linear propagation was not fitted for such shards.
   result<std::shared_ptr<const profile>> slice_heads(std::uint32_t first,
                                                      std::uint32_t count) const;
 
  private:
   profile() = default;
+  static result<std::shared_ptr<const profile>> from(std::span<const std::byte> bytes,
+                                                     std::shared_ptr<const void> owner);
 
   profile_content content_;
   profile_id id_{};
   std::uint32_t contexts_ = 0;
-  std::vector<std::byte> bytes_;
+  std::span<const std::byte> bytes_;  // into what owner_ owns; content_'s weights, too
+  std::shared_ptr<const void> owner_;
   std::vector<std::uint32_t> decode_table_, encode_table_;
 };
 

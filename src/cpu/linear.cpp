@@ -1,0 +1,173 @@
+#include <skv/cpu/linear.hpp>
+
+#include <algorithm>
+#include <cstring>
+
+#include "linear_kernels.hpp"
+
+namespace skv::cpu {
+namespace {
+
+// Tokens that go through the products together: their inputs and sums stay in the cache.
+constexpr std::uint32_t kTokensAtOnce = 64;
+
+linear_kernels kernels_for(isa set, const profile& p) {
+  const format_id target = p.content().target, mean = p.content().mean;
+  switch (set) {
+    case isa::scalar: return scalar::find_linear_kernels(target, mean);
+#if defined(SKV_HAVE_X86_ISAS)
+    case isa::avx2: return avx2::find_linear_kernels(target, mean);
+    case isa::avx512: return avx512::find_linear_kernels(target, mean);
+#endif
+    default: return portable::find_linear_kernels(target, mean);
+  }
+}
+
+row_view<const std::byte> from_token(row_view<const std::byte> rows, std::uint32_t token) {
+  return rows.data == nullptr
+             ? rows
+             : row_view<const std::byte>{rows.at(token, 0), rows.token_stride_bytes};
+}
+
+std::size_t padded(std::uint32_t inputs) { return (std::size_t{inputs} + 3) / 4 * 4; }
+
+}  // namespace
+
+struct linear_steps::channels : linear_channels {};
+
+linear_steps::linear_steps(profile_ptr p, isa set)
+    : profile_(std::move(p)), isa_(is_available(set) ? set : isa::portable) {
+  const profile_content& c = profile_->content();
+  turning_.resize(c.scales.size());
+  for (std::size_t i = 0; i < turning_.size(); ++i) {
+    turning& t = turning_[i];
+    t.last_use = i;
+    for (const std::uint32_t source : model().tensors[i].sources) turning_[source].last_use = i;
+    if (model().tensors[i].rotary == 0) continue;
+    const rotary& r = model().rotaries[model().tensors[i].rotary - 1];
+    const std::uint32_t head_dim = c.scales[i].head_dim;
+    t.frequencies_high.resize(head_dim);
+    t.frequencies_low.resize(head_dim);
+    for (std::uint32_t at = 0; at < c.scales[i].heads * head_dim; ++at) t.partners.push_back(at);
+    for (std::uint32_t pair = 0; pair < r.pairs(); ++pair) {
+      const std::uint32_t first = r.first_channel + (r.is_interleaved ? 2 * pair : pair);
+      const std::uint32_t second = first + (r.is_interleaved ? 1 : r.pairs());
+      const auto set_frequency = [&](std::uint32_t channel, std::uint64_t f) {
+        t.frequencies_high[channel] = static_cast<std::uint32_t>(f >> 32);
+        t.frequencies_low[channel] = static_cast<std::uint32_t>(f);
+      };
+      set_frequency(first, r.frequencies[pair]);
+      set_frequency(second, 0 - r.frequencies[pair]);
+      for (std::uint32_t head = 0; head < c.scales[i].heads * head_dim; head += head_dim)
+        std::swap(t.partners[head + first], t.partners[head + second]);
+    }
+  }
+}
+
+linear_steps::channels linear_steps::channels_of(std::size_t index) const {
+  const tensor_scales& shape = profile_->content().scales[index];
+  const linear_tensor& t = model().tensors[index];
+  const turning& turns = turning_[index];
+  channels c;
+  c.width = shape.heads * shape.head_dim;
+  c.head_dim = shape.head_dim;
+  c.units = t.units.data();
+  c.centres = t.centres.data();
+  c.shifts = t.shifts.data();
+  if (!turns.partners.empty()) {
+    c.partners = turns.partners.data();
+    c.frequencies_high = turns.frequencies_high.data();
+    c.frequencies_low = turns.frequencies_low.data();
+  }
+  return c;
+}
+
+result<std::size_t> linear_steps::find(tensor_id id, std::uint32_t heads,
+                                       std::uint32_t head_dim) const {
+  if (const auto codes = profile_->codes(id, heads, head_dim); !codes) return codes.failure();
+  const auto& scales = profile_->content().scales;
+  return static_cast<std::size_t>(std::ranges::lower_bound(scales, id, {}, &tensor_scales::id) -
+                                  scales.begin());
+}
+
+innovations linear_steps::innovate(std::size_t index, std::span<const std::uint32_t> positions,
+                                   row_view<const std::byte> numbers,
+                                   row_view<const std::byte> bases) const {
+  const channels c = channels_of(index);
+  innovations out(positions.size() * c.width);
+  std::vector<std::uint32_t> scratch(linear_scratch(c.width));
+  kernels_for(isa_, *profile_)
+      .innovate({c, static_cast<std::uint32_t>(positions.size()), positions.data(), numbers,
+                 has_bases() ? bases : row_view<const std::byte>{}, out.data(), scratch.data()});
+  return out;
+}
+
+row_view<const std::byte> linear_steps::predict(std::size_t index,
+                                                std::span<const std::uint32_t> positions,
+                                                std::span<const innovations* const> from,
+                                                row_view<const std::byte> bases,
+                                                std::vector<std::byte>& room) const {
+  const linear_tensor& t = model().tensors[index];
+  const channels c = channels_of(index);
+  const std::size_t row_bytes =
+      std::size_t{c.width} * find_format(static_cast<std::uint8_t>(profile_->content().mean))->bytes();
+  if (!has_bases()) bases = {};
+  if (!t.is_predicted && has_bases()) return bases;
+  room.assign(positions.size() * row_bytes, std::byte{0});
+  const row_view<const std::byte> means{room.data(), row_bytes};
+  if (!t.is_predicted) return means;
+
+  const linear_kernels run = kernels_for(isa_, *profile_);
+  const std::uint32_t shards = model().shards;
+  const linear_product& first = t.rank != 0 ? t.to_hidden : t.to_output;
+  const std::size_t input_stride = padded(first.inputs), hidden_stride = padded(t.rank);
+  std::vector<std::int8_t> inputs(kTokensAtOnce * input_stride),
+      hidden(kTokensAtOnce * hidden_stride);
+  std::vector<std::int32_t> sums(t.sources.empty() ? 0 : kTokensAtOnce * std::size_t{c.width}),
+      hidden_sums(kTokensAtOnce * std::size_t{t.rank});
+  std::vector<std::uint32_t> scratch(linear_scratch(c.width));
+
+  for (std::size_t begin = 0; begin < positions.size(); begin += kTokensAtOnce) {
+    const auto tokens =
+        static_cast<std::uint32_t>(std::min<std::size_t>(kTokensAtOnce, positions.size() - begin));
+    for (std::uint32_t shard = 0; shard < shards && !t.sources.empty(); ++shard) {
+      std::size_t at = 0;
+      for (std::size_t s = 0; s < t.sources.size(); ++s) {
+        const tensor_scales& shape = profile_->content().scales[t.sources[s]];
+        const std::size_t width = std::size_t{shape.heads} * shape.head_dim, part = width / shards;
+        for (std::uint32_t token = 0; token < tokens; ++token) {
+          std::int8_t* const to = inputs.data() + token * input_stride + at;
+          if (from[s]->empty())
+            std::memset(to, 0, part);
+          else
+            std::memcpy(to, from[s]->data() + (begin + token) * width + shard * part, part);
+        }
+        at += part;
+      }
+      const std::size_t outputs = c.width / shards;
+      std::int32_t* const to = sums.data() + shard * outputs;
+      const auto multiply = [&](const linear_product& p, const std::int8_t* x, std::size_t stride,
+                                std::int32_t* y, std::size_t y_stride) {
+        run.multiply({tokens, p.input_groups(), p.outputs, x, stride,
+                      p.weights.data() + shard * p.shard_weights(), y, y_stride});
+      };
+      if (t.rank == 0) {
+        multiply(t.to_output, inputs.data(), input_stride, to, c.width);
+        continue;
+      }
+      multiply(t.to_hidden, inputs.data(), input_stride, hidden_sums.data(), t.rank);
+      run.narrow({tokens, t.rank, hidden_sums.data(),
+                  t.to_hidden.multipliers.data() + std::size_t{shard} * t.rank,
+                  t.to_hidden.shifts.data() + std::size_t{shard} * t.rank, hidden.data(),
+                  hidden_stride});
+      multiply(t.to_output, hidden.data(), hidden_stride, to, c.width);
+    }
+    run.correct({c, tokens, positions.data() + begin, t.sources.empty() ? nullptr : sums.data(),
+                 t.to_output.multipliers.data(), t.to_output.shifts.data(),
+                 from_token(bases, static_cast<std::uint32_t>(begin)),
+                 room.data() + begin * row_bytes, scratch.data()});
+  }
+  return means;
+}
+
+}  // namespace skv::cpu
