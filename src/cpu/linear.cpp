@@ -29,6 +29,18 @@ row_view<const std::byte> from_token(row_view<const std::byte> rows, std::uint32
              : row_view<const std::byte>{rows.at(token, 0), rows.token_stride_bytes};
 }
 
+// Innovations of the tokens `have` as those of `want`, zero where there are none.
+innovations moved(const innovations& from, position_range have, position_range want) {
+  const std::size_t width = from.size() / have.count;
+  innovations to(want.count * width);
+  const std::uint64_t begin = std::max(have.first, want.first);
+  const std::uint64_t end = std::min(have.first + have.count, want.first + want.count);
+  if (begin < end)
+    std::copy_n(from.data() + (begin - have.first) * width, (end - begin) * width,
+                to.data() + (begin - want.first) * width);
+  return to;
+}
+
 std::size_t padded(std::uint32_t inputs) { return (std::size_t{inputs} + 3) / 4 * 4; }
 
 }  // namespace
@@ -168,6 +180,34 @@ row_view<const std::byte> linear_steps::predict(std::size_t index,
                  room.data() + begin * row_bytes, scratch.data()});
   }
   return means;
+}
+
+std::vector<std::uint32_t> position_range::list() const {
+  std::vector<std::uint32_t> positions(count);
+  for (std::uint32_t i = 0; i < count; ++i) positions[i] = static_cast<std::uint32_t>(first + i);
+  return positions;
+}
+
+void linear_chain::add(std::size_t index, position_range range, row_view<const std::byte> numbers,
+                       row_view<const std::byte> bases) {
+  std::erase_if(seen_, [&](const auto& s) { return steps_->last_use(s.first) <= index; });
+  if (steps_->last_use(index) > index)
+    seen_[index] = {range, steps_->innovate(index, range.list(), numbers, bases)};
+}
+
+row_view<const std::byte> linear_chain::means(std::size_t index, position_range range,
+                                              row_view<const std::byte> bases,
+                                              std::vector<std::byte>& room) const {
+  const auto& sources = steps_->model().tensors[index].sources;
+  std::vector<innovations> own(sources.size());
+  std::vector<const innovations*> from;
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    const auto at = seen_.find(sources[i]);
+    const bool fits = at != seen_.end() && at->second.range == range;
+    if (at != seen_.end() && !fits) own[i] = moved(at->second.told, at->second.range, range);
+    from.push_back(fits ? &at->second.told : &own[i]);
+  }
+  return steps_->predict(index, range.list(), from, bases, room);
 }
 
 }  // namespace skv::cpu

@@ -2,6 +2,7 @@
 
 #include <zstd.h>
 #include <algorithm>
+#include <limits>
 #include <skv/format/byte_io.hpp>
 #include <skv/predict/list.hpp>
 
@@ -12,6 +13,7 @@ namespace skv {
 namespace {
 
 constexpr std::uint8_t kMagic[4] = {'S', 'K', 'V', 'C'};
+constexpr std::uint16_t kLinearFeature = 1;
 constexpr std::size_t kHeaderBytes = 56, kChecksumAt = 48, kStreamBytes = 32, kRecordBytes = 12;
 // Metadata that zstd shrinks more than this are stored as they are, so that a reader can bound
 // what it allocates by the size of the file.
@@ -32,6 +34,13 @@ bool unzstd(std::span<const std::byte> bytes, std::span<std::byte> out) {
 
 std::uint64_t divided_up(std::uint64_t a, std::uint64_t b) { return a / b + (a % b != 0); }
 
+std::uint32_t first_position(std::span<const stream> streams) {
+  std::uint32_t first = std::numeric_limits<std::uint32_t>::max();
+  for (const stream& s : streams)
+    if (s.is_tensor) first = std::min(first, s.first_position);
+  return first;
+}
+
 std::vector<std::byte> metadata_of(const container& c) {
   std::vector<std::byte> out;
   append(out, static_cast<std::uint32_t>(c.streams.size()));
@@ -49,6 +58,7 @@ std::vector<std::byte> metadata_of(const container& c) {
     append(out, s.tile_tokens);
     append(out, s.tile_heads);
   }
+  if (c.linear_base) append(out, first_position(c.streams));
   append(out, c.preamble);
   append(out, c.embedded_profile);
   return out;
@@ -67,6 +77,29 @@ bool is_sound(const stream& s) {
   const std::uint64_t tile_width = std::uint64_t{s.tile_heads} * s.head_dim;
   return s.tokens < limit / 2 / width && tile_width <= kMaxTileElements &&
          s.tile_tokens <= kMaxTileElements / tile_width;
+}
+
+// All tensors end at the same position; the longest begins at `first`. False if that needs more than
+// 32 bits.
+bool place_streams(std::span<stream> streams, std::uint32_t first) {
+  std::uint64_t longest = 0;
+  for (const stream& s : streams) longest = std::max(longest, s.tokens);
+  if (longest > (std::uint64_t{1} << 32) - first) return false;
+  for (stream& s : streams)
+    if (s.is_tensor) s.first_position = first + static_cast<std::uint32_t>(longest - s.tokens);
+  return true;
+}
+
+// Positions, and whether linear propagation can go through the tiles.
+bool parse_positions(byte_reader& in, std::span<stream> streams) {
+  if (!place_streams(streams, in.read<std::uint32_t>())) return false;
+  const stream* first = nullptr;
+  for (const stream& s : streams) {
+    if (!s.is_tensor) continue;
+    if (first == nullptr) first = &s;
+    if (s.tile_heads != s.heads || s.tile_tokens != first->tile_tokens) return false;
+  }
+  return true;
 }
 
 result<done> parse_metadata(std::span<const std::byte> bytes, container& c) {
@@ -104,6 +137,8 @@ result<done> parse_metadata(std::span<const std::byte> bytes, container& c) {
       return fail(status::corrupt, "metadata: streams of more than 2^63 bytes");
     c.streams.push_back(s);
   }
+  if (c.linear_base && !parse_positions(in, c.streams))
+    return fail(status::corrupt, "metadata: linear propagation cannot go through these streams");
   const auto text = in.take(preamble);
   const auto embedded = in.take(profile);
   if (!in.ok() || in.left() != 0)
@@ -121,16 +156,19 @@ std::uint64_t stream::bytes() const {
 }
 
 std::uint64_t stream::tiles() const {
-  return is_tensor ? divided_up(tokens, tile_tokens) * divided_up(heads, tile_heads)
+  return is_tensor ? divided_up(first_position % tile_tokens + tokens, tile_tokens) *
+                         divided_up(heads, tile_heads)
                    : divided_up(opaque_bytes, kOpaqueChunkBytes);
 }
 
 tile_range tile_at(const stream& s, std::uint64_t index) {
   const std::uint64_t head_blocks = divided_up(s.heads, s.tile_heads);
   tile_range r;
-  r.first_token = index / head_blocks * s.tile_tokens;
-  r.tokens =
-      static_cast<std::uint32_t>(std::min<std::uint64_t>(s.tile_tokens, s.tokens - r.first_token));
+  const std::uint32_t cut = s.first_position % s.tile_tokens;  // of the first tile
+  const std::uint64_t begin = index / head_blocks * s.tile_tokens;
+  r.first_token = begin == 0 ? 0 : begin - cut;
+  r.tokens = static_cast<std::uint32_t>(std::min(begin + s.tile_tokens - cut, s.tokens) -
+                                        r.first_token);
   r.first_head = static_cast<std::uint32_t>(index % head_blocks) * s.tile_heads;
   r.heads = std::min(s.tile_heads, s.heads - r.first_head);
   return r;
@@ -144,6 +182,26 @@ result<done> choose_tiles(stream& s, std::uint32_t tile_elements) {
   const std::uint32_t width = s.tile_heads * s.head_dim;
   s.tile_tokens = static_cast<std::uint32_t>(
       std::min<std::uint64_t>(s.tokens, std::max(1u, tile_elements / width)));
+  return done{};
+}
+
+result<done> choose_linear_tiles(std::span<stream> streams, std::uint32_t tile_elements,
+                                 std::uint32_t first_position) {
+  std::uint64_t longest = 0;
+  std::uint64_t tokens = tile_elements;
+  for (stream& s : streams) {
+    if (!s.is_tensor) continue;
+    if (auto ok = choose_tiles(s, tile_elements); !ok) return ok;
+    if (s.tile_heads != s.heads)
+      return fail(status::invalid_argument, to_string(s.id) + ": too wide for linear propagation");
+    longest = std::max(longest, s.tokens);
+    const std::uint64_t width = std::uint64_t{s.heads} * s.head_dim;
+    tokens = std::min(tokens, std::max<std::uint64_t>(1, tile_elements / width));
+  }
+  if (!place_streams(streams, first_position))
+    return fail(status::invalid_argument, "positions beyond 2^32");
+  for (stream& s : streams)
+    if (s.is_tensor) s.tile_tokens = static_cast<std::uint32_t>(std::min(tokens, longest));
   return done{};
 }
 
@@ -172,7 +230,7 @@ std::vector<std::byte> front_matter(const container& c) {
   std::vector<std::byte> out;
   append(out, std::as_bytes(std::span(kMagic)));
   append(out, kContainerVersion);
-  append(out, std::uint16_t{0});  // required features: none yet
+  append(out, c.linear_base ? kLinearFeature : std::uint16_t{0});
   append(out, file_bytes);
   append(out, c.profile);
   append(out, static_cast<std::uint32_t>(stored.size()));
@@ -181,7 +239,7 @@ std::vector<std::byte> front_matter(const container& c) {
   append(out, static_cast<std::uint8_t>(c.target));
   append(out, static_cast<std::uint8_t>(c.source));
   append(out, static_cast<std::uint8_t>(c.mean));
-  append(out, std::uint8_t{0});
+  append(out, static_cast<std::uint8_t>(c.linear_base.value_or(mean_source::none)));
   append(out, std::uint64_t{0});  // the checksum's place: it is computed with zeros here
   append(out, stored);
   for (const tile_record& r : c.records) {
@@ -215,7 +273,7 @@ result<container> parse_container(std::span<const std::byte> file) {
   const auto target = find_format(in.read<std::uint8_t>());
   const auto source = in.read<std::uint8_t>();
   const auto mean = find_format(in.read<std::uint8_t>());
-  const auto reserved = in.read<std::uint8_t>();
+  const auto base = in.read<std::uint8_t>();
   const auto checksum = in.read<std::uint64_t>();
 
   if (file.size() < announced)
@@ -238,12 +296,20 @@ result<container> parse_container(std::span<const std::byte> file) {
   if (computed != checksum)
     return fail(status::corrupt, "checksum mismatch: header, metadata or index were altered");
 
-  if (features != 0) return fail(status::unsupported, "needs a feature that this build lacks");
+  if ((features & ~kLinearFeature) != 0)
+    return fail(status::unsupported, "needs a feature that this build lacks");
   if (!target || !mean || source > static_cast<std::uint8_t>(mean_source::given))
     return fail(status::unsupported, "unknown number format or predictor");
   if (!is_coded(target->id, static_cast<mean_source>(source), mean->id))
     return fail(status::corrupt, "no coding has its number formats and predictor");
-  if (reserved != 0) return fail(status::corrupt, "reserved bytes are not zero");
+  const bool is_linear = (features & kLinearFeature) != 0;
+  if (!is_linear && base != 0) return fail(status::corrupt, "reserved bytes are not zero");
+  if (is_linear) {
+    c.linear_base = static_cast<mean_source>(base);
+    const bool has_means = source == static_cast<std::uint8_t>(mean_source::given);
+    if (!has_means || (*c.linear_base != mean_source::none && *c.linear_base != mean_source::given))
+      return fail(status::corrupt, "linear propagation over a base that it cannot correct");
+  }
   c.target = target->id;
   c.source = static_cast<mean_source>(source);
   c.mean = mean->id;

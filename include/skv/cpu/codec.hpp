@@ -43,6 +43,7 @@ class codec {
   explicit codec(profile_ptr p, isa set = best_isa());
 
   const profile& used_profile() const { return *profile_; }
+  profile_ptr shared_profile() const { return profile_; }
   number_format target() const { return target_; }
   number_format mean() const { return mean_; }
   mean_source source() const { return profile_->content().source; }

@@ -60,6 +60,39 @@ class linear_steps {
   std::vector<turning> turning_;
 };
 
+/// Consecutive tokens of a tensor, by position.
+struct position_range {
+  std::uint64_t first = 0;
+  std::uint32_t count = 0;
+
+  std::vector<std::uint32_t> list() const;
+  friend bool operator==(position_range, position_range) = default;
+};
+
+/// The state of linear propagation through a run of positions, tensor by tensor: innovations that are
+/// still to be used. Tensors are named by their place in the profile; one that lacks some tokens, or
+/// all, counts as zeros there. Borrows `steps`.
+class linear_chain {
+ public:
+  explicit linear_chain(const linear_steps& steps) : steps_(&steps) {}
+
+  /// Takes what an exact tensor tells, and drops what nothing after it is predicted from.
+  void add(std::size_t index, position_range range, row_view<const std::byte> numbers,
+           row_view<const std::byte> bases);
+  /// As linear_steps::predict.
+  row_view<const std::byte> means(std::size_t index, position_range range,
+                                  row_view<const std::byte> bases,
+                                  std::vector<std::byte>& room) const;
+
+ private:
+  struct entry {
+    position_range range;
+    innovations told;
+  };
+  const linear_steps* steps_;
+  std::map<std::size_t, entry> seen_;
+};
+
 /// Linear propagation as a predictor (predict/predictor.hpp) over a base: `none` or a `reference`.
 /// Its state are the innovations that are still to be used, of one tensor to three.
 template <predictor Base>

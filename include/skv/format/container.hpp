@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <skv/base/status.hpp>
 #include <skv/base/tensor.hpp>
 #include <skv/number/format.hpp>
@@ -30,7 +31,10 @@ struct stream {
   format_id format = format_id::bf16;
   std::uint64_t tokens = 0;
   std::uint32_t heads = 0, head_dim = 0;
-  std::uint32_t tile_tokens = 0, tile_heads = 0;  ///< shape of a tile; those at the end are smaller
+  std::uint32_t tile_tokens = 0, tile_heads = 0;  ///< shape of a tile; those at the ends are smaller
+  /// Position of the first token: 0 but for linear propagation. Tiles begin at multiples of
+  /// tile_tokens.
+  std::uint32_t first_position = 0;
 
   std::uint64_t numbers() const { return tokens * heads * head_dim; }
   std::uint64_t bytes() const;
@@ -43,12 +47,19 @@ struct tile_range {
   std::uint64_t first_token = 0;
   std::uint32_t tokens = 0, first_head = 0, heads = 0;
 };
-/// Tile `index` of a tensor stream: head ranges ascend within a token range.
+/// Tile `index` of a tensor stream: head ranges ascend within a token range, and tokens count from
+/// the stream's first.
 tile_range tile_at(const stream& s, std::uint64_t index);
 
 /// Token and head counts of tiles of about `tile_elements` numbers with all heads, or, for very
 /// wide tensors, with as many heads as fit. Fails if one head alone is wider than a tile may be.
 result<done> choose_tiles(stream& s, std::uint32_t tile_elements);
+
+/// The same for streams that linear propagation goes through: tiles of all heads, and of the same
+/// tokens, that serve the widest. All tensors end at the same position; the longest begins at
+/// `first_position`. Fails with invalid_argument if a tensor is too wide or positions exceed 32 bits.
+result<done> choose_linear_tiles(std::span<stream> streams, std::uint32_t tile_elements,
+                                 std::uint32_t first_position);
 
 /// Everything in a .skv file but the tiles' bytes.
 struct container {
@@ -56,6 +67,9 @@ struct container {
   format_id target = format_id::bf16;
   mean_source source = mean_source::none;
   format_id mean = format_id::bf16;
+  /// With linear propagation, what it corrects: `none`, or `given` by a reference. The source is then
+  /// `given`; choose_linear_tiles says what is true of the streams.
+  std::optional<mean_source> linear_base;
   std::vector<std::byte> preamble;  ///< source bytes before the first stream: its header
   std::vector<stream> streams;
   std::vector<std::byte> embedded_profile;  ///< the bytes of the .skvp, or empty
