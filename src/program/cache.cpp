@@ -113,7 +113,8 @@ result<open_pair> open(const cache_pair& pair) {
 }
 
 result<std::vector<stream>> streams_of(const cache& c, format_id format,
-                                       std::uint32_t tile_elements) {
+                                       std::uint32_t tile_elements,
+                                       std::optional<std::uint32_t> linear_position) {
   std::vector<stream> streams;
   std::uint64_t at = c.data_begin;
   const auto opaque_until = [&](std::uint64_t end) {
@@ -140,6 +141,9 @@ result<std::vector<stream>> streams_of(const cache& c, format_id format,
     at = t.end;
   }
   opaque_until(c.file.bytes().size());
+  if (linear_position)
+    if (auto cut = choose_linear_tiles(streams, tile_elements, *linear_position); !cut)
+      return in_file(c.path, cut.failure());
   return streams;
 }
 
@@ -188,50 +192,78 @@ result<std::vector<cache_pair>> pair_up(const fs::path& target, const fs::path& 
   return pairs;
 }
 
+result<std::vector<calibration_tensor>> calibration_tensors(const cache_pair& pair,
+                                                            const open_pair& opened,
+                                                            format_id target, format_id mean) {
+  const cache& c = opened.target;
+  const cache* const reference = opened.means();
+  std::vector<calibration_tensor> tensors;
+  for (const cache_tensor& t : c.tensors) {
+    if (t.format != target) continue;
+    if (t.tokens > std::numeric_limits<std::uint32_t>::max())
+      return fail(status::invalid_argument, pair.target.string() + ": too many tokens");
+    calibration_tensor of{t.id,       static_cast<std::uint32_t>(t.tokens), t.heads,
+                          t.head_dim, c.rows(t), {}};
+    if (reference != nullptr) {
+      const auto m = means_in(*reference, mean, t.id, t.tokens, t.heads, t.head_dim);
+      if (!m) return m.failure();
+      of.bases = *m;
+    }
+    tensors.push_back(of);
+  }
+  std::ranges::sort(tensors, {}, &calibration_tensor::id);
+  return tensors;
+}
+
 result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_source source,
-                                unsigned threads) {
+                                unsigned threads, const profile_ptr& linear) {
   std::optional<calibrator> fit;
+  std::optional<cpu::linear_steps> steps;
+  if (linear) steps.emplace(linear);
   format_id target{}, mean{};
   io::progress bar("fitting a profile", calibrator::kPasses * total_bytes(pairs));
   do {
     for (const cache_pair& pair : pairs) {
       const auto opened = open({pair.target, source == mean_source::given ? pair.reference : ""});
       if (!opened) return opened.failure();
-      const cache& c = opened->target;
       const cache* const reference = opened->means();
       if (!fit) {
-        target = c.format();
+        target = opened->target.format();
         mean = reference ? reference->format() : target;
         if (!is_coded(target, source, mean))
           return fail(status::invalid_argument,
                       pair.reference.string() + ": a reference of " + std::string(to_string(mean)) +
                           " numbers cannot predict " + std::string(to_string(target)) +
                           " ones: give it in the same format, or in bf16 or fp16 for an fp8 cache");
-        fit.emplace(target, source, mean);
+        fit.emplace(target, linear ? mean_source::given : source, mean);
       }
-      const auto add = [&](const cache_tensor& t) -> result<done> {
-        if (t.format != target) return done{};
-        row_view<const std::byte> means;
-        if (reference) {
-          auto m = means_in(*reference, mean, t.id, t.tokens, t.heads, t.head_dim);
-          if (!m) return m.failure();
-          means = *m;
-        }
-        const auto added = fit->add(t.id, static_cast<std::uint32_t>(t.tokens), t.heads, t.head_dim,
-                                    c.rows(t), means);
-        if (!added) return in_file(pair.target, added.failure());
-        bar.add(t.end - t.begin);
+      const auto tensors = calibration_tensors(pair, *opened, target, mean);
+      if (!tensors) return tensors.failure();
+      const auto add = [&](const calibration_tensor& t,
+                           row_view<const std::byte> means) -> result<done> {
+        if (auto ok = fit->add(t.id, t.tokens, t.heads, t.head_dim, t.numbers, means); !ok)
+          return in_file(pair.target, ok.failure());
+        bar.add(t.tokens * t.numbers.token_stride_bytes);
         return done{};
       };
-      std::vector<result<done>> outcomes(c.tensors.size(), done{});
-      cpu::parallel_for(c.tensors.size(), cpu::thread_count(threads),
-                        [&](std::size_t i) { outcomes[i] = add(c.tensors[i]); });
+      if (steps) {
+        if (auto ok = for_each_linear_mean(*steps, *tensors, add); !ok) return ok.failure();
+        continue;
+      }
+      std::vector<result<done>> outcomes(tensors->size(), done{});
+      cpu::parallel_for(tensors->size(), cpu::thread_count(threads), [&](std::size_t i) {
+        outcomes[i] = add((*tensors)[i], (*tensors)[i].bases);
+      });
       for (const result<done>& outcome : outcomes)
         if (!outcome) return outcome.failure();
     }
   } while (fit && fit->next_pass());
   if (!fit) return fail(status::invalid_argument, "nothing to calibrate on");
-  return fit->finish();
+  auto fitted = fit->finish();
+  if (!fitted || !linear) return fitted;
+  profile_content content = (*fitted)->content();
+  content.linear = linear->content().linear;
+  return profile::make(std::move(content));
 }
 
 }  // namespace skv::program

@@ -5,6 +5,7 @@
 #include <optional>
 #include <skv/base/status.hpp>
 #include <skv/base/view.hpp>
+#include <skv/calibrate/linear.hpp>
 #include <skv/cpu/archive.hpp>
 #include <skv/profile/profile.hpp>
 #include <vector>
@@ -45,9 +46,11 @@ struct cache {
 /// Fails as the I/O does, or with invalid_argument if there is no K or V in the file.
 result<cache> open_cache(const fs::path& path);
 
-/// The streams of a cache for a codec of `format`: its tensors, and all other bytes.
+/// The streams of a cache for a codec of `format`: its tensors, and all other bytes. With
+/// `linear_position` cut for linear propagation, the first token being at that position.
 result<std::vector<stream>> streams_of(const cache& c, format_id format,
-                                       std::uint32_t tile_elements);
+                                       std::uint32_t tile_elements,
+                                       std::optional<std::uint32_t> linear_position);
 
 /// The means of a tensor out of a reference cache, checked to be of that shape and format.
 result<row_view<const std::byte>> means_in(const cache& reference, format_id mean, tensor_id id,
@@ -73,9 +76,16 @@ result<open_pair> open(const cache_pair& pair);
 result<std::vector<cache_pair>> pair_up(const fs::path& target, const fs::path& reference);
 
 /// Fits a profile to caches, on `threads` threads (0: one per processor). Maps each file again for
-/// every pass and holds no more than one.
+/// every pass and holds no more than one. `linear`, if there is one, is a profile whose linear
+/// propagation makes the means.
 result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_source source,
-                                unsigned threads);
+                                unsigned threads, const profile_ptr& linear = nullptr);
+
+/// The tensors of a cache that have the format `target`, and their means in a reference, in ascending
+/// order of id.
+result<std::vector<calibration_tensor>> calibration_tensors(const cache_pair& pair,
+                                                            const open_pair& opened,
+                                                            format_id target, format_id mean);
 
 /// `what` with the name of the file in front.
 error in_file(const fs::path& path, const error& what);

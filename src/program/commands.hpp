@@ -13,6 +13,11 @@ struct calibrate_options {
   fs::path target, reference, output;
   std::string predictor;
   unsigned threads = 0;
+  bool linear = false;
+  std::string rope;       ///< half:THETA[:CHANNELS[:FIRST]], or interleaved:...
+  fs::path model_config;  ///< of Hugging Face
+  std::uint32_t rank = 0, shards = 1, restart_every = 0;
+  bool json = false;
 };
 result<done> calibrate(const calibrate_options& o);
 
@@ -22,6 +27,7 @@ struct compress_options {
   bool embed_profile = false;
   bool default_profile = false;
   std::uint32_t tile_elements = 65536;
+  std::uint32_t first_position = 0;
   unsigned threads = 0;
 };
 result<done> compress(const compress_options& o);
@@ -69,11 +75,13 @@ struct coding_choice {
 result<coding_choice> choose_coding(const cache& c, const cache* reference,
                                     const compress_options& o);
 
-/// The container of a cache before its tiles are written.
+/// The container of a cache before its tiles are written. Positions matter to linear propagation.
 result<container> container_of(const cache& c, const coding_choice& coding,
-                               std::uint32_t tile_elements);
+                               std::uint32_t tile_elements, std::uint32_t first_position = 0);
 
 std::string_view name_of(mean_source source);
+/// The same with "+linear" behind it where that propagates.
+std::string name_of(const container& box);
 /// `none` or `previous_token`; nothing for any other name.
 std::optional<mean_source> find_predictor(std::string_view name);
 

@@ -61,6 +61,11 @@ std::string_view name_of(mean_source source) {
   return "unknown";
 }
 
+std::string name_of(const container& box) {
+  return box.linear_base ? std::string(name_of(*box.linear_base)) + "+linear"
+                         : std::string(name_of(box.source));
+}
+
 std::optional<mean_source> find_predictor(std::string_view name) {
   for (const mean_source s : {mean_source::none, mean_source::previous_token})
     if (name == name_of(s)) return s;
@@ -79,14 +84,14 @@ result<coding_choice> choose_coding(const cache& c, const cache* reference,
       return fail(status::wrong_profile,
                   fmt::format("{}: made for {} numbers, {} has {}", o.profile.string(),
                               to_string(content.target), c.path.string(), to_string(c.format())));
-    if (content.source == mean_source::given && reference == nullptr)
+    if (content.base() == mean_source::given && reference == nullptr)
       return fail(status::wrong_profile,
                   fmt::format("{}: made for caches with a reference: give one by --reference",
                               o.profile.string()));
-    if (wanted && content.source != *wanted)
+    if (wanted && content.base() != *wanted)
       return fail(status::wrong_profile,
                   fmt::format("{}: made for the predictor {}, not for {}", o.profile.string(),
-                              name_of(content.source), name_of(*wanted)));
+                              name_of(content.base()), name_of(*wanted)));
     return coding_choice{*p, o.embed_profile};
   }
   const format_id mean = reference != nullptr ? reference->format() : c.format();
@@ -100,7 +105,7 @@ result<coding_choice> choose_coding(const cache& c, const cache* reference,
 }
 
 result<container> container_of(const cache& c, const coding_choice& coding,
-                               std::uint32_t tile_elements) {
+                               std::uint32_t tile_elements, std::uint32_t first_position) {
   const profile& p = *coding.profile;
   container box;
   box.profile = p.id();
@@ -110,7 +115,12 @@ result<container> container_of(const cache& c, const coding_choice& coding,
   const auto header = c.file.bytes().first(c.data_begin);
   box.preamble.assign(header.begin(), header.end());
   if (coding.embed) box.embedded_profile.assign(p.bytes().begin(), p.bytes().end());
-  auto streams = streams_of(c, box.target, tile_elements);
+  std::optional<std::uint32_t> linear_position;
+  if (p.content().linear) {
+    box.linear_base = p.content().base();
+    linear_position = first_position;
+  }
+  auto streams = streams_of(c, box.target, tile_elements, linear_position);
   if (!streams) return streams.failure();
   box.streams = *std::move(streams);
   box.records.resize(count_tiles(box.streams));
@@ -126,7 +136,7 @@ result<done> compress(const compress_options& o) {
   if (!out) return out.failure();
   const auto coding = choose_coding(c, opened->means(), o);
   if (!coding) return coding.failure();
-  auto box = container_of(c, *coding, o.tile_elements);
+  auto box = container_of(c, *coding, o.tile_elements, o.first_position);
   if (!box) return box.failure();
 
   // The front matter has its final size, but not its records: it is written again at the end.
@@ -144,7 +154,7 @@ result<done> compress(const compress_options& o) {
   fmt::print("{}: {} -> {} bytes, {:.3f}x, predictor {}, profile {}{}\n", o.output.string(),
              c.file.bytes().size(), compressed,
              static_cast<double>(c.file.bytes().size()) / static_cast<double>(compressed),
-             name_of(box->source), to_string(box->profile),
+             name_of(*box), to_string(box->profile),
              box->embedded_profile.empty() ? "" : " (embedded)");
   return done{};
 }

@@ -22,7 +22,8 @@ result<profile_ptr> profile_for(const container& box, const fs::path& given) {
                             given.empty() ? "the embedded one" : given.string(),
                             to_string((*found)->id())));
   const profile_content& content = (*found)->content();
-  if (content.target != box.target || content.source != box.source || content.mean != box.mean)
+  if (content.target != box.target || content.source != box.source || content.mean != box.mean ||
+      box.linear_base != (content.linear ? std::optional(content.base()) : std::nullopt))
     return fail(status::corrupt, "its header contradicts its profile");
   return found;
 }
@@ -42,7 +43,7 @@ result<opened> open_archive(const decompress_options& o) {
   auto profile = profile_for(*box, o.profile);
   if (!profile) return in_file(o.input, profile.failure());
   opened a{*std::move(file), *std::move(box), *profile, std::nullopt};
-  if (a.box.source == mean_source::given) {
+  if (a.box.linear_base.value_or(a.box.source) == mean_source::given) {
     if (o.reference.empty())
       return fail(
           status::invalid_argument,
@@ -68,9 +69,10 @@ result<done> decode(const opened& a, const decompress_options& o, std::string_vi
 }  // namespace
 
 result<profile_ptr> read_profile(const fs::path& path) {
-  const auto file = io::mapped_file::open(path);
-  if (!file) return file.failure();
-  auto p = profile::parse(file->bytes());
+  auto opened = io::mapped_file::open(path);
+  if (!opened) return opened.failure();
+  const auto file = std::make_shared<const io::mapped_file>(*std::move(opened));
+  auto p = profile::parse(file->bytes(), file);
   if (!p) return in_file(path, p.failure());
   return p;
 }

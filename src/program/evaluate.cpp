@@ -24,7 +24,7 @@ struct report {
   std::map<tensor_id, tally> tensors;  // tiles and their records
   tally total;                         // whole files, less a profile and the bytes carried along
   format_id format{};
-  mean_source source{};
+  std::string predictor;
   std::size_t files = 0;
 };
 
@@ -64,7 +64,7 @@ result<done> add(report& r, const cache_pair& pair, const evaluate_options& o) {
   }
   r.total.bytes += bytes + front_matter(*box).size();
   r.format = box->target;
-  r.source = box->source;
+  r.predictor = name_of(*box);
   ++r.files;
   return done{};
 }
@@ -73,7 +73,7 @@ void print_json(const report& r) {
   nlohmann::ordered_json j;
   j["files"] = r.files;
   j["format"] = to_string(r.format);
-  j["predictor"] = name_of(r.source);
+  j["predictor"] = r.predictor;
   j["scalars"] = r.total.numbers;
   j["bytes"] = r.total.bytes;
   j["bits_per_scalar"] = r.total.bits();

@@ -56,7 +56,7 @@ result<done> inspect(const inspect_options& o) {
                                       {"tokens", tokens},
                                       {"scalars", numbers},
                                       {"format", to_string(box.target)},
-                                      {"predictor", name_of(box.source)},
+                                      {"predictor", name_of(box)},
                                       {"mean_format", to_string(box.mean)},
                                       {"profile", to_string(box.profile)},
                                       {"profile_embedded", !box.embedded_profile.empty()},
@@ -68,7 +68,7 @@ result<done> inspect(const inspect_options& o) {
   fmt::print("{}: .skv version {}, {} -> {} bytes, {:.3f}x\n", o.input.string(), kContainerVersion,
              box.source_bytes(), file->bytes().size(), ratio);
   fmt::print("{} tokens, {} {} numbers, predictor {}, {} other bytes\n", tokens, numbers,
-             to_string(box.target), name_of(box.source), carried_bytes);
+             to_string(box.target), name_of(box), carried_bytes);
   fmt::print("profile {}{}\n", to_string(box.profile),
              box.embedded_profile.empty() ? "" : ", embedded");
   fmt::print("{:<16} {:<6} {:<20} {:>6} {:>12} {:>8}\n", "tensor", "format", "shape", "tiles",

@@ -65,7 +65,26 @@ int main(int argc, char** argv) {
       ->check(predictors)
       ->excludes(reference);
   sub->add_option("-o,--output", cal.output, "The profile to write")->required();
+  auto* linear = sub->add_flag("--linear", cal.linear,
+                               "Also predict each layer from the one below (linear propagation)");
+  auto* rope = sub->add_option("--rope", cal.rope,
+                               "How K turns with its position: half:THETA or interleaved:THETA, "
+                               "with :CHANNELS and :FIRST where not all of a head turns")
+                   ->needs(linear);
+  sub->add_option("--model-config", cal.model_config, "The same from the model's config.json")
+      ->needs(linear)
+      ->excludes(rope);
+  sub->add_option("--rank", cal.rank, "Rank of the matrices; 0: full")
+      ->needs(linear)
+      ->check(CLI::Range(0u, 65536u));
+  sub->add_option("--shards", cal.shards, "Head ranges that must not depend on each other")
+      ->needs(linear)
+      ->check(CLI::Range(1u, 65536u));
+  sub->add_option("--restart-every", cal.restart_every,
+                  "Layers after which a chain starts anew; 0: never")
+      ->needs(linear);
   sub->add_option("--threads", cal.threads, "0: one per processor")->capture_default_str();
+  sub->add_flag("--json", cal.json, "JSON instead of a line");
   sub->callback([&] { outcome = calibrate(cal); });
 
   compress_options com;
@@ -86,6 +105,9 @@ int main(int argc, char** argv) {
       ->excludes(profile);
   sub->add_option("--tile-elements", com.tile_elements, "Numbers per tile")
       ->check(CLI::Range(1u, kMaxTileElements))
+      ->capture_default_str();
+  sub->add_option("--first-position", com.first_position,
+                  "Position of the first token, for profiles with linear propagation")
       ->capture_default_str();
   sub->add_option("--threads", com.threads, "0: one per processor")->capture_default_str();
   sub->callback([&] { outcome = compress(com); });

@@ -1,0 +1,83 @@
+// Fitting linear propagation to caches. docs/linear-propagation.md says what is fitted, and how.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <skv/base/status.hpp>
+#include <skv/cpu/linear.hpp>
+#include <skv/profile/profile.hpp>
+#include <span>
+#include <vector>
+
+namespace skv {
+
+/// A tensor of a cache with what it is predicted by, as calibration sees it.
+struct calibration_tensor {
+  tensor_id id;
+  std::uint32_t tokens = 0, heads = 0, head_dim = 0;
+  row_view<const std::byte> numbers, bases;  ///< bases: null if there are none
+};
+/// A cache: tensors in ascending order of id. All end at the same position; the longest begins at 0.
+using calibration_cache = std::span<const calibration_tensor>;
+
+struct linear_fit_options {
+  /// How K turns (and the latent, in its rotary part); nothing turns without.
+  std::optional<rotary> rope;
+  std::uint32_t rank = 0;           ///< of the matrices; 0: full
+  std::uint32_t shards = 1;         ///< head ranges that must not depend on each other
+  std::uint32_t restart_every = 0;  ///< layers at which a chain starts anew; 0: only the first
+  unsigned threads = 0;             ///< 0: one per processor
+};
+
+/// What was found for a tensor. Bits are estimates, per number, on caches that were held back: the
+/// logarithm of the deviation over the target's resolution; only differences mean something.
+struct linear_fit_report {
+  tensor_id id;
+  std::size_t sources = 0;
+  bool is_predicted = false;
+  double regularisation = 0;
+  double bits_without = 0, bits_with = 0;
+};
+
+/// Fits the model of linear propagation: ridge regressions of each tensor's deviations from its bases
+/// on the innovations of tensors before it. Memory does not depend on the number of caches.
+///
+///     linear_fitter fit(format_id::bf16, mean_source::none, format_id::bf16, options);
+///     do
+///       for (every cache) fit.add(cache);
+///     while (fit.next_pass());
+///     auto model = fit.finish();
+///
+/// Of the caches every fourth is held back to choose by (of fewer than four the last; of one its last
+/// quarter); the final matrices see all.
+class linear_fitter {
+ public:
+  linear_fitter(format_id target, mean_source base, format_id mean, linear_fit_options options);
+  ~linear_fitter();
+  linear_fitter(linear_fitter&&) noexcept;
+  linear_fitter& operator=(linear_fitter&&) noexcept;
+
+  /// A cache. Each pass must see the same ones in the same order. Fails with invalid_argument if
+  /// shapes differ between caches, or do not suit the options.
+  result<done> add(calibration_cache cache);
+
+  /// Ends a pass; false when no more are needed.
+  bool next_pass();
+
+  /// The model in a profile without scales of its own: it serves linear_steps, and its content is what
+  /// the final profile starts from. Null if no tensor is better predicted than left alone. Fails with
+  /// invalid_argument if nothing was added.
+  result<profile_ptr> finish() const;
+  const std::vector<linear_fit_report>& report() const;
+
+ private:
+  struct state;
+  std::unique_ptr<state> state_;
+};
+
+/// Calls f(tensor, means) for every tensor of a cache that the steps' profile knows, in order.
+result<done> for_each_linear_mean(
+    const cpu::linear_steps& steps, calibration_cache cache,
+    const std::function<result<done>(const calibration_tensor&, row_view<const std::byte>)>& f);
+
+}  // namespace skv

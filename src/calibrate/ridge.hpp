@@ -1,0 +1,64 @@
+// Ridge regression from moments, with its strength chosen on what was held back.
+#pragma once
+
+#include <Eigen/Dense>
+#include <skv/profile/linear_model.hpp>
+#include <vector>
+
+namespace skv {
+
+/// An integer product and its storage.
+struct quantised_product {
+  linear_product product;
+  std::vector<std::int8_t> weights;
+
+  linear_product view() const {
+    linear_product p = product;
+    p.weights = weights;
+    return p;
+  }
+  /// Adds a shard: `columns` is [inputs][outputs], real-valued.
+  void add(const Eigen::MatrixXd& columns);
+};
+
+/// Sums of products of inputs x and outputs y, of two parts: fitted to, held back.
+class moments {
+ public:
+  moments(Eigen::Index inputs, Eigen::Index outputs);
+  static double bytes(Eigen::Index inputs, Eigen::Index outputs);
+
+  /// Columns are observations. Rounds products to float, sums in double.
+  void add(const Eigen::MatrixXf& x, const Eigen::MatrixXf& y, bool held_back);
+
+  Eigen::Index inputs() const { return parts_[0].xx.rows(); }
+
+  /// Bits per observation, up to a constant, summed over outputs, on what was held back: half the
+  /// logarithm of squared error + `fine`. Without a correction, where y were measured from `centre`;
+  /// with the centre alone; with a ridge of strength `lambda`, fitted to the other part.
+  double bits_uncentred(const Eigen::VectorXd& fine, const Eigen::VectorXd& centre) const;
+  double bits_centred(const Eigen::VectorXd& fine) const;
+  double bits_ridge(double lambda, const Eigen::VectorXd& fine) const;
+
+  /// Fits all observations and adds the result as a shard. With a rank the product is the best of that
+  /// rank, errors counting relative to what is left of an output.
+  void quantise(double lambda, std::uint32_t rank, const Eigen::VectorXd& fine,
+                quantised_product& to_hidden, quantised_product& to_output) const;
+
+ private:
+  struct part {
+    Eigen::MatrixXd xx, xy;
+    Eigen::VectorXd yy, y;
+    double count = 0;
+  };
+  static Eigen::MatrixXd solve(const part& p, double lambda);
+
+  part parts_[2];
+};
+
+struct ridge_choice {
+  double lambda = 0, bits = 0;
+};
+/// The best strength, common to all shards; `fine` is of all their outputs.
+ridge_choice choose_ridge(const std::vector<moments>& shards, const Eigen::VectorXd& fine);
+
+}  // namespace skv
