@@ -41,6 +41,8 @@ struct tensor_state {
   std::vector<double> squares;  // per channel
   std::vector<double> numbers;
   std::vector<scale_code> codes;
+  std::uint64_t tokens = 0;
+  std::uint64_t cost = 0;  // of all numbers, as of the last choice of codes
   std::array<std::vector<std::uint64_t>, kNeighbours.size()> costs;  // per channel
 
   std::uint32_t width() const { return heads * head_dim; }
@@ -170,7 +172,10 @@ result<done> calibrator::add(tensor_id id, std::uint32_t tokens, std::uint32_t h
                       counts.data(), s.token_costs.data(), costs});
   };
   switch (s.now) {
-    case pass::deviations: s.add_deviations(t, tile, numbers, means); break;
+    case pass::deviations:
+      s.add_deviations(t, tile, numbers, means);
+      t.tokens += tokens;
+      break;
     case pass::tokens:
     case pass::tokens_again:
     case pass::last_tokens:
@@ -206,11 +211,13 @@ bool calibrator::next_pass() {
     case pass::neighbours:
     case pass::neighbours_again:
       for (auto& [id, t] : s.tensors) {
+        t.cost = 0;
         for (std::uint32_t i = 0; i < t.width(); ++i) {
           std::size_t best = kNeighbours.size() / 2;
           for (std::size_t n = 0; n < kNeighbours.size(); ++n)
             if (!t.costs[n].empty() && t.costs[n][i] < t.costs[best][i]) best = n;
           t.codes[i] = moved(t.codes[i], kNeighbours[best]);
+          if (!t.costs[best].empty()) t.cost += t.costs[best][i];
         }
         for (auto& costs : t.costs) costs.clear();
       }
@@ -221,6 +228,17 @@ bool calibrator::next_pass() {
   }
   s.now = static_cast<pass>(static_cast<int>(s.now) + 1);
   return true;
+}
+
+std::map<tensor_id, double> calibrator::bits() const {
+  const state& s = *state_;
+  const bool has_plane = s.source == mean_source::none && s.target.mantissa_bits + 1 >= 8;
+  std::map<tensor_id, double> bits;
+  for (const auto& [id, t] : s.tensors)
+    bits[id] = static_cast<double>(t.cost) / kCostOfBit /
+                   static_cast<double>(std::max<std::uint64_t>(t.tokens * t.width(), 1)) +
+               (has_plane ? 8 : 0);
+  return bits;
 }
 
 result<profile_ptr> calibrator::finish() const {

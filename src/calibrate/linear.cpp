@@ -6,6 +6,7 @@
 #include <cstring>
 #include <map>
 #include <numbers>
+#include <skv/calibrate/calibrate.hpp>
 #include <skv/entropy/table.hpp>
 #include <skv/number/value.hpp>
 #include <skv/predict/linear.hpp>
@@ -20,15 +21,15 @@ using Eigen::MatrixXd;
 using Eigen::MatrixXf;
 using Eigen::VectorXd;
 
-enum class pass { deviations, centres, moments, done };
+enum class pass { deviations, centres, moments, trial, done };
 
 // A deviation's root mean square is 2^10 to 2^11 units, so that 16 of them fit, and rounding to units
 // is nothing beside what is left. An innovation reaches 4 to 8 times its own.
 constexpr int kUnitBits = 10;
 constexpr double kInnovationReach = 4;
 
-// A change of the estimate that is worth a matrix, in bits per number.
-constexpr double kWorthwhile = 0.01;
+// A gain that is worth a matrix: by estimate, in bits per number, to be tried; then of what was coded.
+constexpr double kWorthTrying = 0.005, kWorthwhile = 0.002;
 
 // Moments held at once; tensors take turns if there are more.
 constexpr double kMomentBytes = 1u << 30;
@@ -46,7 +47,7 @@ struct tensor_state {
   // What was found.
   bool is_predicted = false;
   ridge_choice choice;
-  quantised_product to_hidden, to_output;
+  quantised_product to_hidden, to_output, trial_to_hidden, trial_to_output;
 
   std::uint32_t width() const { return heads * head_dim; }
 };
@@ -74,7 +75,8 @@ struct linear_fitter::state {
   std::size_t caches = 0, seen = 0;  // in all; in this pass
   std::vector<tensor_state> tensors;
   std::size_t first = 0, end = 0;  // tensors whose moments are being taken
-  profile_ptr steps_profile;
+  std::optional<calibrator> without, with, plain;  // plain: no means at all, if there are no bases
+  bool pays = false;
   std::optional<cpu::linear_steps> steps;
   std::vector<linear_fit_report> report;
 
@@ -89,7 +91,13 @@ struct linear_fitter::state {
   void add_moments(calibration_cache cache, std::uint32_t longest);
   bool next_tensors();
   void fit(std::size_t index);
-  result<profile_ptr> make_profile(bool with_products) const;
+  // Means as their bases; as fitted to all but what is held back; as fitted to all.
+  enum class stage { bases, trial, final };
+  result<profile_ptr> make_profile(stage of) const;
+  bool is_held_back(std::uint64_t position, std::uint32_t longest) const;
+  result<done> add_trial(calibration_cache cache, std::uint32_t longest);
+  void start_trial();
+  void judge();
 };
 
 linear_fitter::linear_fitter(format_id target, mean_source base, format_id mean,
@@ -272,12 +280,13 @@ void linear_fitter::state::set_centres(tensor_state& t) const {
   }
 }
 
+// Of one cache the last quarter; of several every fourth, or the last.
+bool linear_fitter::state::is_held_back(std::uint64_t position, std::uint32_t longest) const {
+  if (caches == 1) return position >= longest - longest / 4;
+  return caches < 4 ? seen + 1 == caches : seen % 4 == 3;
+}
+
 void linear_fitter::state::add_moments(calibration_cache cache, std::uint32_t longest) {
-  // Of one cache the last quarter is held back; of several every fourth, or the last.
-  const auto held_back = [&](std::uint64_t position) {
-    if (caches == 1) return position >= longest - longest / 4;
-    return caches < 4 ? seen + 1 == caches : seen % 4 == 3;
-  };
   constexpr std::uint32_t kRows = 64;
   // Innovations of what the tensors in turn are predicted from.
   std::map<std::uint32_t, cpu::innovations> told;
@@ -305,7 +314,7 @@ void linear_fitter::state::add_moments(calibration_cache cache, std::uint32_t lo
           y(i, r) = static_cast<float>(d[i] - t.centres[i]);
       }
       // A block of rows belongs where its first one does.
-      const bool back = held_back(begin + row);
+      const bool back = is_held_back(begin + row, longest);
       for (std::uint32_t shard = 0; shard < options.shards; ++shard) {
         moments& m = t.fitted[shard];
         MatrixXf x = MatrixXf::Zero(m.inputs(), rows);
@@ -354,36 +363,34 @@ void linear_fitter::state::fit(std::size_t index) {
   }
   const bool has_inputs = t.fitted.front().inputs() != 0;
   const std::uint32_t part = t.width() / options.shards;
-  double without = 0, centred = 0;
+  double left_alone = 0, centred = 0;
   for (std::uint32_t shard = 0; shard < options.shards; ++shard) {
     const VectorXd f = fine.segment(shard * part, part), c = centre.segment(shard * part, part);
-    without += t.fitted[shard].bits_uncentred(f, c);
+    left_alone += t.fitted[shard].bits_uncentred(f, c);
     centred += t.fitted[shard].bits_centred(f);
   }
   if (has_inputs) t.choice = choose_ridge(t.fitted, fine);
   const double n = t.width();
   const double with_sources = has_inputs ? t.choice.bits : centred;
-  const bool sources_pay = has_inputs && with_sources + kWorthwhile * n < std::min(without, centred);
-  t.is_predicted = sources_pay || centred + kWorthwhile * n < without;
+  const bool sources_pay = has_inputs && with_sources + kWorthTrying * n < std::min(left_alone, centred);
+  t.is_predicted = sources_pay || centred + kWorthTrying * n < left_alone;
   if (!sources_pay) t.sources.clear();
-  report[index] = {t.id, t.sources.size(), t.is_predicted, sources_pay ? t.choice.lambda : 0,
-                    without / n,
-                    (sources_pay      ? with_sources
-                     : t.is_predicted ? centred
-                                      : without) /
-                        n};
+  report[index] = {t.id, t.sources.size(), t.is_predicted, sources_pay ? t.choice.lambda : 0, 0, 0};
   if (sources_pay) {
     for (std::uint32_t shard = 0; shard < options.shards; ++shard)
       t.fitted[shard].quantise(t.choice.lambda, options.rank, fine.segment(shard * part, part),
-                               t.to_hidden, t.to_output);
+                               t.to_hidden, t.to_output, false);
+    for (std::uint32_t shard = 0; shard < options.shards; ++shard)
+      t.fitted[shard].quantise(t.choice.lambda, options.rank, fine.segment(shard * part, part),
+                               t.trial_to_hidden, t.trial_to_output, true);
   }
   t.fitted.clear();
 }
 
-result<profile_ptr> linear_fitter::state::make_profile(bool with_products) const {
-  auto plain = default_profile(target.id, mean_source::given, mean.id);
-  if (!plain) return plain;
-  profile_content c = (*plain)->content();
+result<profile_ptr> linear_fitter::state::make_profile(stage of) const {
+  auto start = default_profile(target.id, mean_source::given, mean.id);
+  if (!start) return start;
+  profile_content c = (*start)->content();
   c.default_code = 0;
   linear_model m;
   m.base = base;
@@ -396,13 +403,14 @@ result<profile_ptr> linear_fitter::state::make_profile(bool with_products) const
     l.units = t.units;
     l.centres = t.centres;
     l.shifts = t.shifts;
-    if (with_products) {
+    if (of != stage::bases) {
       l.is_predicted = t.is_predicted;
       l.sources = t.sources;
       if (!t.sources.empty()) {
         l.rank = options.rank;
-        if (l.rank != 0) l.to_hidden = t.to_hidden.view();
-        l.to_output = t.to_output.view();
+        const bool final = of == stage::final;
+        if (l.rank != 0) l.to_hidden = (final ? t.to_hidden : t.trial_to_hidden).view();
+        l.to_output = (final ? t.to_output : t.trial_to_output).view();
       }
     }
     m.tensors.push_back(std::move(l));
@@ -421,7 +429,9 @@ result<done> linear_fitter::add(calibration_cache cache) {
   if (s.now == pass::deviations) ++s.caches;
   if (s.now == pass::moments)
     s.add_moments(cache, longest);
-  else
+  else if (s.now == pass::trial) {
+    if (auto ok = s.add_trial(cache, longest); !ok) return ok;
+  } else
     cpu::parallel_for(cache.size(), cpu::thread_count(s.options.threads), [&](std::size_t i) {
       s.now == pass::deviations ? s.add_squares(s.tensors[i], cache[i])
                                 : s.add_centres(s.tensors[i], cache[i]);
@@ -440,10 +450,9 @@ bool linear_fitter::next_pass() {
       return true;
     case pass::centres: {
       for (tensor_state& t : s.tensors) s.set_centres(t);
-      auto p = s.make_profile(false);
+      auto p = s.make_profile(state::stage::bases);
       if (!p) break;
-      s.steps_profile = *p;
-      s.steps.emplace(s.steps_profile);
+      s.steps.emplace(*p);
       s.now = pass::moments;
       return s.next_tensors();
     }
@@ -452,7 +461,17 @@ bool linear_fitter::next_pass() {
       cpu::parallel_for(s.end - s.first, cpu::thread_count(s.options.threads),
                         [&](std::size_t i) { s.fit(s.first + i); });
       if (s.next_tensors()) return true;
+      s.start_trial();
+      if (s.now == pass::trial) return true;
       break;
+    case pass::trial: {
+      const bool more = s.without->next_pass();
+      s.with->next_pass();
+      if (s.plain) s.plain->next_pass();
+      if (more) return true;
+      s.judge();
+      break;
+    }
     case pass::done: break;
   }
   s.now = pass::done;
@@ -462,24 +481,101 @@ bool linear_fitter::next_pass() {
 result<profile_ptr> linear_fitter::finish() const {
   const state& s = *state_;
   if (s.tensors.empty()) return fail(status::invalid_argument, "calibration saw no K or V tensors");
-  if (std::ranges::none_of(s.tensors, &tensor_state::is_predicted)) return profile_ptr();
-  return s.make_profile(true);
+  if (!s.pays) return profile_ptr();
+  return s.make_profile(state::stage::final);
+}
+
+void linear_fitter::state::start_trial() {
+  const auto p = make_profile(stage::trial);
+  if (!p || std::ranges::none_of(tensors, &tensor_state::is_predicted)) return;
+  steps.emplace(*p);
+  without.emplace(target.id, mean_source::given, mean.id);
+  with.emplace(target.id, mean_source::given, mean.id);
+  if (base == mean_source::none) plain.emplace(target.id, mean_source::none, mean.id);
+  now = pass::trial;
+}
+
+result<done> linear_fitter::state::add_trial(calibration_cache cache, std::uint32_t longest) {
+  // Rows from here on are held back.
+  std::uint32_t from = 0;
+  while (from < longest && !is_held_back(from, longest)) ++from;
+  if (from == longest) return done{};
+  return for_each_linear_mean(
+      *steps, cache, options.threads,
+      [&](const calibration_tensor& c, row_view<const std::byte> means) -> result<done> {
+        const std::uint32_t begin = longest - c.tokens;
+        const std::uint32_t skipped = from > begin ? from - begin : 0;
+        if (skipped >= c.tokens) return done{};
+        const std::vector<std::byte> zeros(std::size_t{c.heads} * c.head_dim * mean.bytes());
+        const auto rows = [&](row_view<const std::byte> v) {
+          if (v.data == nullptr) return row_view<const std::byte>{zeros.data(), 0};
+          return row_view<const std::byte>{v.at(skipped, 0), v.token_stride_bytes};
+        };
+        const auto add = [&](calibrator& k, row_view<const std::byte> m) {
+          return k.add(c.id, c.tokens - skipped, c.heads, c.head_dim, rows(c.numbers), rows(m));
+        };
+        if (auto ok = add(*without, c.bases); !ok) return ok;
+        if (plain)
+          if (auto ok = add(*plain, {}); !ok) return ok;
+        return add(*with, means);
+      });
+}
+
+// Leaves out what did not pay, and everything if the rest does not.
+void linear_fitter::state::judge() {
+  const auto before = without->bits(), after = with->bits();
+  const auto unpredicted = plain ? plain->bits() : before;
+  double best_without = 0, best_with = 0;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    tensor_state& t = tensors[i];
+    const auto at = before.find(t.id);
+    if (at == before.end()) {
+      t.is_predicted = false;
+    } else {
+      report[i].bits_without = at->second;
+      report[i].bits_with = after.at(t.id);
+      t.is_predicted = t.is_predicted &&
+                       after.at(t.id) + kWorthwhile < (1 - kWorthwhile) * at->second;
+      best_without += unpredicted.at(t.id) * t.width();
+      best_with += (t.is_predicted ? after.at(t.id) : at->second) * t.width();
+    }
+    if (!t.is_predicted) t.sources.clear();
+    report[i].is_predicted = t.is_predicted;
+    report[i].sources = t.sources.size();
+  }
+  pays = std::ranges::any_of(tensors, &tensor_state::is_predicted) && best_with < best_without;
 }
 
 result<done> for_each_linear_mean(
-    const cpu::linear_steps& steps, calibration_cache cache,
+    const cpu::linear_steps& steps, calibration_cache cache, unsigned threads,
     const std::function<result<done>(const calibration_tensor&, row_view<const std::byte>)>& f) {
   std::uint32_t longest = 0;
-  for (const calibration_tensor& c : cache) longest = std::max(longest, c.tokens);
-  cpu::linear_chain chain(steps);
-  std::vector<std::byte> room;
+  std::vector<std::size_t> places;
   for (const calibration_tensor& c : cache) {
+    longest = std::max(longest, c.tokens);
     const auto index = steps.find(c.id, c.heads, c.head_dim);
     if (!index) return index.failure();
-    const cpu::position_range range{longest - c.tokens, c.tokens};
-    if (auto ok = f(c, chain.means(*index, range, c.bases, room)); !ok) return ok;
-    chain.add(*index, range, c.numbers, c.bases);
+    places.push_back(*index);
   }
+  const auto range_of = [&](const calibration_tensor& c) {
+    return cpu::position_range{longest - c.tokens, c.tokens};
+  };
+  cpu::linear_chain chain(steps);
+  std::vector<cpu::innovations> told(cache.size());
+  cpu::parallel_for(cache.size(), cpu::thread_count(threads), [&](std::size_t i) {
+    if (steps.last_use(places[i]) > places[i])
+      told[i] = steps.innovate(places[i], range_of(cache[i]).list(), cache[i].numbers,
+                               cache[i].bases);
+  });
+  for (std::size_t i = 0; i < cache.size(); ++i)
+    if (!told[i].empty()) chain.keep(places[i], range_of(cache[i]), std::move(told[i]));
+  std::vector<result<done>> outcomes(cache.size(), done{});
+  cpu::parallel_for(cache.size(), cpu::thread_count(threads), [&](std::size_t i) {
+    std::vector<std::byte> room;
+    outcomes[i] = f(cache[i], chain.means(places[i], range_of(cache[i]), cache[i].bases, room));
+  });
+  for (const result<done>& outcome : outcomes)
+    if (!outcome) return outcome;
   return done{};
 }
 

@@ -103,8 +103,11 @@ double moments::bits_ridge(double lambda, const VectorXd& fine) const {
 }
 
 void moments::quantise(double lambda, std::uint32_t rank, const VectorXd& fine,
-                       quantised_product& to_hidden, quantised_product& to_output) const {
-  const part all{parts_[0].xx + parts_[1].xx, parts_[0].xy + parts_[1].xy,
+                       quantised_product& to_hidden, quantised_product& to_output,
+                       bool without_held_back) const {
+  part all = parts_[0];
+  if (!without_held_back)
+    all = {parts_[0].xx + parts_[1].xx, parts_[0].xy + parts_[1].xy,
                  parts_[0].yy + parts_[1].yy, parts_[0].y + parts_[1].y,
                  parts_[0].count + parts_[1].count};
   const MatrixXd w = solve(all, lambda);

@@ -39,10 +39,11 @@ class moments {
   double bits_centred(const Eigen::VectorXd& fine) const;
   double bits_ridge(double lambda, const Eigen::VectorXd& fine) const;
 
-  /// Fits all observations and adds the result as a shard. With a rank the product is the best of that
+  /// Fits all observations, or those not held back, and adds the result as a shard. With a rank the product is the best of that
   /// rank, errors counting relative to what is left of an output.
   void quantise(double lambda, std::uint32_t rank, const Eigen::VectorXd& fine,
-                quantised_product& to_hidden, quantised_product& to_output) const;
+                quantised_product& to_hidden, quantised_product& to_output,
+                bool without_held_back) const;
 
  private:
   struct part {

@@ -192,7 +192,7 @@ void linear_chain::add(std::size_t index, position_range range, row_view<const s
                        row_view<const std::byte> bases) {
   std::erase_if(seen_, [&](const auto& s) { return steps_->last_use(s.first) <= index; });
   if (steps_->last_use(index) > index)
-    seen_[index] = {range, steps_->innovate(index, range.list(), numbers, bases)};
+    keep(index, range, steps_->innovate(index, range.list(), numbers, bases));
 }
 
 row_view<const std::byte> linear_chain::means(std::size_t index, position_range range,

@@ -247,7 +247,7 @@ result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_sourc
         return done{};
       };
       if (steps) {
-        if (auto ok = for_each_linear_mean(*steps, *tensors, add); !ok) return ok.failure();
+        if (auto ok = for_each_linear_mean(*steps, *tensors, threads, add); !ok) return ok.failure();
         continue;
       }
       std::vector<result<done>> outcomes(tensors->size(), done{});

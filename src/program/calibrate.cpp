@@ -75,7 +75,8 @@ void print_json(const calibrate_options& o, const profile& p, std::size_t caches
                        {"predicted", t.is_predicted},
                        {"sources", t.sources},
                        {"regularisation", t.regularisation},
-                       {"estimated_gain_bits", t.bits_without - t.bits_with}});
+                       {"bits_without", t.bits_without},
+                       {"bits_with", t.bits_with}});
   fmt::print("{}\n", j.dump(2));
 }
 

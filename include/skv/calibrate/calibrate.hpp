@@ -38,6 +38,10 @@ class calibrator {
   /// Ends a pass; false when no more are needed.
   bool next_pass();
 
+  /// What each tensor costs, in bits per number: under the tables of the last but one pass and the
+  /// scales that were chosen with them.
+  std::map<tensor_id, double> bits() const;
+
   /// The profile. Fails with invalid_argument if nothing was added.
   result<profile_ptr> finish() const;
 

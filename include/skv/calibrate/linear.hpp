@@ -29,8 +29,8 @@ struct linear_fit_options {
   unsigned threads = 0;             ///< 0: one per processor
 };
 
-/// What was found for a tensor. Bits are estimates, per number, on caches that were held back: the
-/// logarithm of the deviation over the target's resolution; only differences mean something.
+/// What was found for a tensor. Bits are those that its numbers cost on caches that were held back,
+/// without and with what was fitted to the others.
 struct linear_fit_report {
   tensor_id id;
   std::size_t sources = 0;
@@ -49,7 +49,8 @@ struct linear_fit_report {
 ///     auto model = fit.finish();
 ///
 /// Of the caches every fourth is held back to choose by (of fewer than four the last; of one its last
-/// quarter); the final matrices see all.
+/// quarter); the final matrices see all. Where coding what was held back costs no less with them, they
+/// are left out.
 class linear_fitter {
  public:
   linear_fitter(format_id target, mean_source base, format_id mean, linear_fit_options options);
@@ -75,9 +76,10 @@ class linear_fitter {
   std::unique_ptr<state> state_;
 };
 
-/// Calls f(tensor, means) for every tensor of a cache that the steps' profile knows, in order.
+/// Calls f(tensor, means) for every tensor of a cache, on `threads` threads (0: one per processor).
+/// Fails as f does, or with wrong_profile for a tensor that the steps' profile does not know.
 result<done> for_each_linear_mean(
-    const cpu::linear_steps& steps, calibration_cache cache,
+    const cpu::linear_steps& steps, calibration_cache cache, unsigned threads,
     const std::function<result<done>(const calibration_tensor&, row_view<const std::byte>)>& f);
 
 }  // namespace skv

@@ -79,6 +79,10 @@ class linear_chain {
   /// Takes what an exact tensor tells, and drops what nothing after it is predicted from.
   void add(std::size_t index, position_range range, row_view<const std::byte> numbers,
            row_view<const std::byte> bases);
+  /// Takes innovations, and drops nothing.
+  void keep(std::size_t index, position_range range, innovations told) {
+    seen_[index] = {range, std::move(told)};
+  }
   /// As linear_steps::predict.
   row_view<const std::byte> means(std::size_t index, position_range range,
                                   row_view<const std::byte> bases,
