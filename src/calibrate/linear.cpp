@@ -21,7 +21,7 @@ using Eigen::MatrixXd;
 using Eigen::MatrixXf;
 using Eigen::VectorXd;
 
-enum class pass { deviations, centres, moments, trial, done };
+enum class pass { deviations, centres, moments, trial, scales, done };
 
 // A deviation's root mean square is 2^10 to 2^11 units, so that 16 of them fit, and rounding to units
 // is nothing beside what is left. An innovation reaches 4 to 8 times its own.
@@ -47,7 +47,10 @@ struct tensor_state {
   // What was found.
   bool is_predicted = false;
   ridge_choice choice;
-  quantised_product to_hidden, to_output, trial_to_hidden, trial_to_output;
+  struct products {
+    quantised_product to_hidden, to_output;
+  };
+  products final, without_fold[kFolds];
 
   std::uint32_t width() const { return heads * head_dim; }
 };
@@ -75,6 +78,7 @@ struct linear_fitter::state {
   std::size_t caches = 0, seen = 0;  // in all; in this pass
   std::vector<tensor_state> tensors;
   std::size_t first = 0, end = 0;  // tensors whose moments are being taken
+  std::vector<cpu::linear_steps> without_fold;
   std::optional<calibrator> without, with, plain;  // plain: no means at all, if there are no bases
   bool pays = false;
   std::optional<cpu::linear_steps> steps;
@@ -91,12 +95,11 @@ struct linear_fitter::state {
   void add_moments(calibration_cache cache, std::uint32_t longest);
   bool next_tensors();
   void fit(std::size_t index);
-  // Means as their bases; as fitted to all but what is held back; as fitted to all.
-  enum class stage { bases, trial, final };
-  result<profile_ptr> make_profile(stage of) const;
-  bool is_held_back(std::uint64_t position, std::uint32_t longest) const;
+  enum class stage { bases, folds, final };
+  profile_content content(stage of, int fold) const;
+  int fold_of(std::uint64_t position, std::uint32_t longest) const;
+  bool make_steps();
   result<done> add_trial(calibration_cache cache, std::uint32_t longest);
-  void start_trial();
   void judge();
 };
 
@@ -280,10 +283,10 @@ void linear_fitter::state::set_centres(tensor_state& t) const {
   }
 }
 
-// Of one cache the last quarter; of several every fourth, or the last.
-bool linear_fitter::state::is_held_back(std::uint64_t position, std::uint32_t longest) const {
-  if (caches == 1) return position >= longest - longest / 4;
-  return caches < 4 ? seen + 1 == caches : seen % 4 == 3;
+// A fold is every fourth cache; of fewer caches, a quarter of each.
+int linear_fitter::state::fold_of(std::uint64_t position, std::uint32_t longest) const {
+  if (caches >= kFolds) return static_cast<int>(seen % kFolds);
+  return static_cast<int>(position * kFolds / longest);
 }
 
 void linear_fitter::state::add_moments(calibration_cache cache, std::uint32_t longest) {
@@ -314,7 +317,7 @@ void linear_fitter::state::add_moments(calibration_cache cache, std::uint32_t lo
           y(i, r) = static_cast<float>(d[i] - t.centres[i]);
       }
       // A block of rows belongs where its first one does.
-      const bool back = is_held_back(begin + row, longest);
+      const int fold = fold_of(begin + row, longest);
       for (std::uint32_t shard = 0; shard < options.shards; ++shard) {
         moments& m = t.fitted[shard];
         MatrixXf x = MatrixXf::Zero(m.inputs(), rows);
@@ -330,7 +333,7 @@ void linear_fitter::state::add_moments(calibration_cache cache, std::uint32_t lo
           }
           at_input += from;
         }
-        m.add(x, y.middleRows(shard * part, part), back);
+        m.add(x, y.middleRows(shard * part, part), fold);
       }
     }
   });
@@ -376,21 +379,20 @@ void linear_fitter::state::fit(std::size_t index) {
   t.is_predicted = sources_pay || centred + kWorthTrying * n < left_alone;
   if (!sources_pay) t.sources.clear();
   report[index] = {t.id, t.sources.size(), t.is_predicted, sources_pay ? t.choice.lambda : 0, 0, 0};
-  if (sources_pay) {
-    for (std::uint32_t shard = 0; shard < options.shards; ++shard)
+  for (std::uint32_t shard = 0; shard < options.shards && sources_pay; ++shard) {
+    const auto add = [&](tensor_state::products& p, int without_fold) {
       t.fitted[shard].quantise(t.choice.lambda, options.rank, fine.segment(shard * part, part),
-                               t.to_hidden, t.to_output, false);
-    for (std::uint32_t shard = 0; shard < options.shards; ++shard)
-      t.fitted[shard].quantise(t.choice.lambda, options.rank, fine.segment(shard * part, part),
-                               t.trial_to_hidden, t.trial_to_output, true);
+                               without_fold, p.to_hidden, p.to_output);
+    };
+    for (int fold = 0; fold < kFolds; ++fold) add(t.without_fold[fold], fold);
+    add(t.final, kNoFold);
   }
   t.fitted.clear();
 }
 
-result<profile_ptr> linear_fitter::state::make_profile(stage of) const {
-  auto start = default_profile(target.id, mean_source::given, mean.id);
-  if (!start) return start;
-  profile_content c = (*start)->content();
+// The model: no tensor predicted; as fitted to all but a fold; or to all. Without scales.
+profile_content linear_fitter::state::content(stage of, int fold) const {
+  profile_content c = (*default_profile(target.id, mean_source::given, mean.id))->content();
   c.default_code = 0;
   linear_model m;
   m.base = base;
@@ -407,16 +409,28 @@ result<profile_ptr> linear_fitter::state::make_profile(stage of) const {
       l.is_predicted = t.is_predicted;
       l.sources = t.sources;
       if (!t.sources.empty()) {
+        const auto& p = of == stage::final ? t.final : t.without_fold[fold];
         l.rank = options.rank;
-        const bool final = of == stage::final;
-        if (l.rank != 0) l.to_hidden = (final ? t.to_hidden : t.trial_to_hidden).view();
-        l.to_output = (final ? t.to_output : t.trial_to_output).view();
+        if (l.rank != 0) l.to_hidden = p.to_hidden.view();
+        l.to_output = p.to_output.view();
       }
     }
     m.tensors.push_back(std::move(l));
   }
   c.linear = std::move(m);
-  return profile::make(std::move(c));
+  return c;
+}
+
+// Of what is fitted to all but each fold. False if nothing is predicted.
+bool linear_fitter::state::make_steps() {
+  without_fold.clear();
+  if (std::ranges::none_of(tensors, &tensor_state::is_predicted)) return false;
+  for (int fold = 0; fold < kFolds; ++fold) {
+    auto p = profile::make(content(stage::folds, fold));
+    if (!p) return false;
+    without_fold.emplace_back(*std::move(p));
+  }
+  return true;
 }
 
 result<done> linear_fitter::add(calibration_cache cache) {
@@ -429,7 +443,7 @@ result<done> linear_fitter::add(calibration_cache cache) {
   if (s.now == pass::deviations) ++s.caches;
   if (s.now == pass::moments)
     s.add_moments(cache, longest);
-  else if (s.now == pass::trial) {
+  else if (s.now == pass::trial || s.now == pass::scales) {
     if (auto ok = s.add_trial(cache, longest); !ok) return ok;
   } else
     cpu::parallel_for(cache.size(), cpu::thread_count(s.options.threads), [&](std::size_t i) {
@@ -450,7 +464,7 @@ bool linear_fitter::next_pass() {
       return true;
     case pass::centres: {
       for (tensor_state& t : s.tensors) s.set_centres(t);
-      auto p = s.make_profile(state::stage::bases);
+      auto p = profile::make(s.content(state::stage::bases, kNoFold));
       if (!p) break;
       s.steps.emplace(*p);
       s.now = pass::moments;
@@ -461,17 +475,29 @@ bool linear_fitter::next_pass() {
       cpu::parallel_for(s.end - s.first, cpu::thread_count(s.options.threads),
                         [&](std::size_t i) { s.fit(s.first + i); });
       if (s.next_tensors()) return true;
-      s.start_trial();
-      if (s.now == pass::trial) return true;
-      break;
+      if (!s.make_steps()) break;
+      s.without.emplace(s.target.id, mean_source::given, s.mean.id);
+      s.with.emplace(s.target.id, mean_source::given, s.mean.id);
+      if (s.base == mean_source::none)
+        s.plain.emplace(s.target.id, mean_source::none, s.mean.id);
+      s.now = pass::trial;
+      return true;
     case pass::trial: {
       const bool more = s.without->next_pass();
       s.with->next_pass();
       if (s.plain) s.plain->next_pass();
       if (more) return true;
       s.judge();
-      break;
+      if (!s.pays || !s.make_steps()) break;
+      s.without.reset();
+      s.plain.reset();
+      s.with.emplace(s.target.id, mean_source::given, s.mean.id);
+      s.now = pass::scales;
+      return true;
     }
+    case pass::scales:
+      if (s.with->next_pass()) return true;
+      break;
     case pass::done: break;
   }
   s.now = pass::done;
@@ -482,43 +508,43 @@ result<profile_ptr> linear_fitter::finish() const {
   const state& s = *state_;
   if (s.tensors.empty()) return fail(status::invalid_argument, "calibration saw no K or V tensors");
   if (!s.pays) return profile_ptr();
-  return s.make_profile(state::stage::final);
+  const auto scales = s.with->finish();
+  if (!scales) return scales;
+  profile_content c = (*scales)->content();
+  c.linear = s.content(state::stage::final, kNoFold).linear;
+  return profile::make(std::move(c));
 }
 
-void linear_fitter::state::start_trial() {
-  const auto p = make_profile(stage::trial);
-  if (!p || std::ranges::none_of(tensors, &tensor_state::is_predicted)) return;
-  steps.emplace(*p);
-  without.emplace(target.id, mean_source::given, mean.id);
-  with.emplace(target.id, mean_source::given, mean.id);
-  if (base == mean_source::none) plain.emplace(target.id, mean_source::none, mean.id);
-  now = pass::trial;
-}
-
+// Every number is coded with what is fitted to the other folds, so that scales and tables see what a
+// new cache will show.
 result<done> linear_fitter::state::add_trial(calibration_cache cache, std::uint32_t longest) {
-  // Rows from here on are held back.
-  std::uint32_t from = 0;
-  while (from < longest && !is_held_back(from, longest)) ++from;
-  if (from == longest) return done{};
-  return for_each_linear_mean(
-      *steps, cache, options.threads,
-      [&](const calibration_tensor& c, row_view<const std::byte> means) -> result<done> {
-        const std::uint32_t begin = longest - c.tokens;
-        const std::uint32_t skipped = from > begin ? from - begin : 0;
-        if (skipped >= c.tokens) return done{};
-        const std::vector<std::byte> zeros(std::size_t{c.heads} * c.head_dim * mean.bytes());
-        const auto rows = [&](row_view<const std::byte> v) {
-          if (v.data == nullptr) return row_view<const std::byte>{zeros.data(), 0};
-          return row_view<const std::byte>{v.at(skipped, 0), v.token_stride_bytes};
-        };
-        const auto add = [&](calibrator& k, row_view<const std::byte> m) {
-          return k.add(c.id, c.tokens - skipped, c.heads, c.head_dim, rows(c.numbers), rows(m));
-        };
-        if (auto ok = add(*without, c.bases); !ok) return ok;
-        if (plain)
-          if (auto ok = add(*plain, {}); !ok) return ok;
-        return add(*with, means);
-      });
+  const std::vector<std::byte> zeros(std::size_t{kMaxTileElements} * mean.bytes());
+  for (std::uint32_t from = 0, to = 0; from < longest; from = to) {
+    const int fold = fold_of(from, longest);
+    while (to < longest && fold_of(to, longest) == fold) ++to;
+    auto ok = for_each_linear_mean(
+        without_fold[static_cast<std::size_t>(fold)], cache, options.threads,
+        [&](const calibration_tensor& c, row_view<const std::byte> means) -> result<done> {
+          const std::uint32_t begin = longest - c.tokens;
+          if (to <= begin) return done{};
+          const std::uint32_t first_row = std::max(from, begin) - begin;
+          const auto add = [&](calibrator& k, row_view<const std::byte> m) -> result<done> {
+            const row_view<const std::byte> none{zeros.data(), 0};
+            return k.add(c.id, to - begin - first_row, c.heads, c.head_dim,
+                         {c.numbers.at(first_row, 0), c.numbers.token_stride_bytes},
+                         m.data == nullptr
+                             ? none
+                             : row_view<const std::byte>{m.at(first_row, 0), m.token_stride_bytes});
+          };
+          if (without)
+            if (auto added = add(*without, c.bases); !added) return added;
+          if (plain)
+            if (auto added = add(*plain, {}); !added) return added;
+          return add(*with, means);
+        });
+    if (!ok) return ok;
+  }
+  return done{};
 }
 
 // Leaves out what did not pay, and everything if the rest does not.

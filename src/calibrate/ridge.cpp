@@ -52,64 +52,79 @@ void quantised_product::add(const MatrixXd& columns) {
 }
 
 moments::moments(Index inputs, Index outputs) {
-  for (part& p : parts_) {
-    p.xx = MatrixXd::Zero(inputs, inputs);
-    p.xy = MatrixXd::Zero(inputs, outputs);
-    p.yy = p.y = VectorXd::Zero(outputs);
+  for (sums& s : folds_) {
+    s.xx = MatrixXd::Zero(inputs, inputs);
+    s.xy = MatrixXd::Zero(inputs, outputs);
+    s.yy = s.y = VectorXd::Zero(outputs);
   }
 }
 
 double moments::bytes(Index inputs, Index outputs) {
-  return 16.0 * static_cast<double>(inputs) * static_cast<double>(inputs + outputs);
+  return 8.0 * kFolds * static_cast<double>(inputs) * static_cast<double>(inputs + outputs);
 }
 
-void moments::add(const Eigen::MatrixXf& x, const Eigen::MatrixXf& y, bool held_back) {
-  part& p = parts_[held_back ? 1 : 0];
+void moments::add(const Eigen::MatrixXf& x, const Eigen::MatrixXf& y, int fold) {
+  sums& s = folds_[fold];
   if (x.rows() != 0) {
     Eigen::MatrixXf xx = Eigen::MatrixXf::Zero(x.rows(), x.rows());
     xx.selfadjointView<Eigen::Lower>().rankUpdate(x);
-    p.xx.triangularView<Eigen::Lower>() += xx.cast<double>();
-    p.xy += (x * y.transpose()).cast<double>();
+    s.xx.triangularView<Eigen::Lower>() += xx.cast<double>();
+    s.xy += (x * y.transpose()).cast<double>();
   }
-  p.yy += y.cast<double>().rowwise().squaredNorm();
-  p.y += y.cast<double>().rowwise().sum();
-  p.count += static_cast<double>(x.cols());
+  s.yy += y.cast<double>().rowwise().squaredNorm();
+  s.y += y.cast<double>().rowwise().sum();
+  s.count += static_cast<double>(x.cols());
 }
 
-MatrixXd moments::solve(const part& p, double lambda) {
-  MatrixXd a = p.xx.selfadjointView<Eigen::Lower>();
+moments::sums moments::all_but(int fold) const {
+  sums total = folds_[fold == 0 ? 1 : 0];
+  for (int f = fold == 0 ? 2 : 1; f < kFolds; ++f) {
+    if (f == fold) continue;
+    total.xx += folds_[f].xx;
+    total.xy += folds_[f].xy;
+    total.yy += folds_[f].yy;
+    total.y += folds_[f].y;
+    total.count += folds_[f].count;
+  }
+  return total;
+}
+
+MatrixXd moments::solve(const sums& s, double lambda) {
+  MatrixXd a = s.xx.selfadjointView<Eigen::Lower>();
   const double mean_square = a.trace() / static_cast<double>(std::max<Index>(a.rows(), 1));
   a.diagonal().array() += lambda * mean_square + 1e-9;
-  return a.selfadjointView<Eigen::Lower>().llt().solve(p.xy);
+  return a.selfadjointView<Eigen::Lower>().llt().solve(s.xy);
 }
 
 double moments::bits_uncentred(const VectorXd& fine, const VectorXd& centre) const {
-  const part& p = parts_[1];
-  const double n = std::max(p.count, 1.0);
-  return half_log((p.yy + 2 * centre.cwiseProduct(p.y)) / n + centre.cwiseAbs2(), fine);
+  const sums all = all_but(kNoFold);
+  const double n = std::max(all.count, 1.0);
+  return half_log((all.yy + 2 * centre.cwiseProduct(all.y)) / n + centre.cwiseAbs2(), fine);
 }
 
 double moments::bits_centred(const VectorXd& fine) const {
-  return half_log(parts_[1].yy / std::max(parts_[1].count, 1.0), fine);
+  const sums all = all_but(kNoFold);
+  return half_log(all.yy / std::max(all.count, 1.0), fine);
 }
 
 double moments::bits_ridge(double lambda, const VectorXd& fine) const {
-  const MatrixXd w = solve(parts_[0], lambda);
-  const part& p = parts_[1];
-  const MatrixXd gw = p.xx.selfadjointView<Eigen::Lower>() * w;
-  const VectorXd error = p.yy - 2 * w.cwiseProduct(p.xy).colwise().sum().transpose() +
-                         w.cwiseProduct(gw).colwise().sum().transpose();
-  return half_log(error / std::max(p.count, 1.0), fine);
+  VectorXd error = VectorXd::Zero(fine.size());
+  double count = 0;
+  for (int f = 0; f < kFolds; ++f) {
+    const sums& s = folds_[f];
+    if (s.count == 0) continue;
+    const MatrixXd w = solve(all_but(f), lambda);
+    const MatrixXd gw = s.xx.selfadjointView<Eigen::Lower>() * w;
+    error += s.yy - 2 * w.cwiseProduct(s.xy).colwise().sum().transpose() +
+             w.cwiseProduct(gw).colwise().sum().transpose();
+    count += s.count;
+  }
+  return half_log(error / std::max(count, 1.0), fine);
 }
 
-void moments::quantise(double lambda, std::uint32_t rank, const VectorXd& fine,
-                       quantised_product& to_hidden, quantised_product& to_output,
-                       bool without_held_back) const {
-  part all = parts_[0];
-  if (!without_held_back)
-    all = {parts_[0].xx + parts_[1].xx, parts_[0].xy + parts_[1].xy,
-                 parts_[0].yy + parts_[1].yy, parts_[0].y + parts_[1].y,
-                 parts_[0].count + parts_[1].count};
+void moments::quantise(double lambda, std::uint32_t rank, const VectorXd& fine, int without,
+                       quantised_product& to_hidden, quantised_product& to_output) const {
+  const sums all = all_but(without);
   const MatrixXd w = solve(all, lambda);
   if (rank == 0) {
     to_output.add(w);

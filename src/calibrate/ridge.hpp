@@ -21,39 +21,43 @@ struct quantised_product {
   void add(const Eigen::MatrixXd& columns);
 };
 
-/// Sums of products of inputs x and outputs y, of two parts: fitted to, held back.
+/// Observations fall into folds; what is fitted to all but one is judged by that one.
+inline constexpr int kFolds = 4;
+inline constexpr int kNoFold = -1;
+
+/// Sums of products of inputs x and outputs y, fold by fold.
 class moments {
  public:
   moments(Eigen::Index inputs, Eigen::Index outputs);
   static double bytes(Eigen::Index inputs, Eigen::Index outputs);
 
   /// Columns are observations. Rounds products to float, sums in double.
-  void add(const Eigen::MatrixXf& x, const Eigen::MatrixXf& y, bool held_back);
+  void add(const Eigen::MatrixXf& x, const Eigen::MatrixXf& y, int fold);
 
-  Eigen::Index inputs() const { return parts_[0].xx.rows(); }
+  Eigen::Index inputs() const { return folds_[0].xx.rows(); }
 
-  /// Bits per observation, up to a constant, summed over outputs, on what was held back: half the
-  /// logarithm of squared error + `fine`. Without a correction, where y were measured from `centre`;
-  /// with the centre alone; with a ridge of strength `lambda`, fitted to the other part.
+  /// Bits per observation, up to a constant, summed over outputs: half the logarithm of squared error +
+  /// `fine`. Without a correction, where y were measured from `centre`; with the centre alone; with a
+  /// ridge of strength `lambda`, each fold by what is fitted to the others.
   double bits_uncentred(const Eigen::VectorXd& fine, const Eigen::VectorXd& centre) const;
   double bits_centred(const Eigen::VectorXd& fine) const;
   double bits_ridge(double lambda, const Eigen::VectorXd& fine) const;
 
-  /// Fits all observations, or those not held back, and adds the result as a shard. With a rank the product is the best of that
-  /// rank, errors counting relative to what is left of an output.
-  void quantise(double lambda, std::uint32_t rank, const Eigen::VectorXd& fine,
-                quantised_product& to_hidden, quantised_product& to_output,
-                bool without_held_back) const;
+  /// Fits all observations but those of a fold and adds the result as a shard. With a rank the product
+  /// is the best of that rank, errors counting relative to what is left of an output.
+  void quantise(double lambda, std::uint32_t rank, const Eigen::VectorXd& fine, int without,
+                quantised_product& to_hidden, quantised_product& to_output) const;
 
  private:
-  struct part {
+  struct sums {
     Eigen::MatrixXd xx, xy;
     Eigen::VectorXd yy, y;
     double count = 0;
   };
-  static Eigen::MatrixXd solve(const part& p, double lambda);
+  sums all_but(int fold) const;
+  static Eigen::MatrixXd solve(const sums& s, double lambda);
 
-  part parts_[2];
+  sums folds_[kFolds];
 };
 
 struct ridge_choice {

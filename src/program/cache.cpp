@@ -216,10 +216,8 @@ result<std::vector<calibration_tensor>> calibration_tensors(const cache_pair& pa
 }
 
 result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_source source,
-                                unsigned threads, const profile_ptr& linear) {
+                                unsigned threads) {
   std::optional<calibrator> fit;
-  std::optional<cpu::linear_steps> steps;
-  if (linear) steps.emplace(linear);
   format_id target{}, mean{};
   io::progress bar("fitting a profile", calibrator::kPasses * total_bytes(pairs));
   do {
@@ -235,35 +233,26 @@ result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_sourc
                       pair.reference.string() + ": a reference of " + std::string(to_string(mean)) +
                           " numbers cannot predict " + std::string(to_string(target)) +
                           " ones: give it in the same format, or in bf16 or fp16 for an fp8 cache");
-        fit.emplace(target, linear ? mean_source::given : source, mean);
+        fit.emplace(target, source, mean);
       }
       const auto tensors = calibration_tensors(pair, *opened, target, mean);
       if (!tensors) return tensors.failure();
-      const auto add = [&](const calibration_tensor& t,
-                           row_view<const std::byte> means) -> result<done> {
-        if (auto ok = fit->add(t.id, t.tokens, t.heads, t.head_dim, t.numbers, means); !ok)
+      const auto add = [&](const calibration_tensor& t) -> result<done> {
+        if (auto ok = fit->add(t.id, t.tokens, t.heads, t.head_dim, t.numbers, t.bases); !ok)
           return in_file(pair.target, ok.failure());
         bar.add(t.tokens * t.numbers.token_stride_bytes);
         return done{};
       };
-      if (steps) {
-        if (auto ok = for_each_linear_mean(*steps, *tensors, threads, add); !ok) return ok.failure();
-        continue;
-      }
       std::vector<result<done>> outcomes(tensors->size(), done{});
       cpu::parallel_for(tensors->size(), cpu::thread_count(threads), [&](std::size_t i) {
-        outcomes[i] = add((*tensors)[i], (*tensors)[i].bases);
+        outcomes[i] = add((*tensors)[i]);
       });
       for (const result<done>& outcome : outcomes)
         if (!outcome) return outcome.failure();
     }
   } while (fit && fit->next_pass());
   if (!fit) return fail(status::invalid_argument, "nothing to calibrate on");
-  auto fitted = fit->finish();
-  if (!fitted || !linear) return fitted;
-  profile_content content = (*fitted)->content();
-  content.linear = linear->content().linear;
-  return profile::make(std::move(content));
+  return fit->finish();
 }
 
 }  // namespace skv::program

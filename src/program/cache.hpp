@@ -76,10 +76,9 @@ result<open_pair> open(const cache_pair& pair);
 result<std::vector<cache_pair>> pair_up(const fs::path& target, const fs::path& reference);
 
 /// Fits a profile to caches, on `threads` threads (0: one per processor). Maps each file again for
-/// every pass and holds no more than one. `linear`, if there is one, is a profile whose linear
-/// propagation makes the means.
+/// every pass and holds no more than one.
 result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_source source,
-                                unsigned threads, const profile_ptr& linear = nullptr);
+                                unsigned threads);
 
 /// The tensors of a cache that have the format `target`, and their means in a reference, in ascending
 /// order of id.

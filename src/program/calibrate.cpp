@@ -98,7 +98,8 @@ result<done> calibrate(const calibrate_options& o) {
     if (!fitted) return fitted.failure();
     linear = *std::move(fitted);
   }
-  const auto p = fit_profile(*pairs, source, o.threads, linear.profile);
+  const auto p = linear.profile ? result<profile_ptr>(linear.profile)
+                                : fit_profile(*pairs, source, o.threads);
   if (!p) return p.failure();
   if (auto ok = out->append((*p)->bytes()); !ok) return ok;
   if (auto ok = out->commit(); !ok) return ok;

@@ -9,6 +9,7 @@ the means of the tile, or of all tensor streams of the file, contiguous; an empt
 The hashes of tiles are compared, xxHash checksums are not. No zstd: metadata and opaque chunks must be
 stored as they are.
 """
+import math
 import struct
 import sys
 
@@ -36,9 +37,11 @@ RESIDUAL_ESCAPE, EXPONENT_ESCAPE, EXPONENT_CENTRE = 28, 31, 26
 
 class Profile:
     def __init__(self, b):
-        (magic, version, self.target, self.source, self.mean, self.default_code, reserved, tensors,
-         contexts, tokens, features, size) = struct.unpack_from('<4sHBBBBHIHHIQ', b)
-        require(magic == b'SKVP' and version == 1 and features == 0 and reserved == 0, 'profile')
+        (magic, version, self.target, self.source, self.mean, self.default_code, self.base, reserved, tensors,
+         contexts, tokens, features, size) = struct.unpack_from('<4sHBBBBBBIHHIQ', b)
+        require(magic == b'SKVP' and version == 1 and features <= 1 and reserved == 0, 'profile')
+        require(self.base == 0 or features == 1 and self.base == 2, 'source of bases')
+        require(features == 0 or self.source == 2, 'linear propagation')
         require(size == len(b), 'profile size')
         require(self.source <= 2, 'predictor')
         self.T, self.R = Format(self.target), Format(self.mean)
@@ -62,6 +65,11 @@ class Profile:
             at += 2 * tokens
             require(sum(f) == 512 and f[-1] > 0, 'frequencies')
             self.rows.append([(t, f[t], i) for t in range(tokens) for i in range(f[t])])
+        self.linear = None
+        if features == 1:
+            self.linear = Linear(self, [(s[2], s[3]) for s in shapes])
+            at = self.linear.read(b, at)
+            self.numbers = {shape[:2]: i for i, shape in enumerate(shapes)}
         require(at + 8 == len(b), 'profile size')
 
     def row_codes(self, layer, kind, heads, head_dim, first_head, head_count):
@@ -83,6 +91,149 @@ def steps_of(f, u, floor):
 
 def clamp(low, v, high):
     return max(low, min(v, high))
+
+def rounded(a, n):
+    size = abs(a) + (1 << n >> 1) >> n
+    return -size if a < 0 else size
+
+def clip(a, m):
+    return clamp(-m, a, m)
+
+def fixed(f, pattern, unit):
+    """In units; None for what has no value."""
+    u = pattern & f.magnitude_mask
+    if u == 0x7F if f.E == 4 else u >> f.M == f.max_exponent:
+        return None
+    e = max(u >> f.M, 1)
+    sig, s = u - (e - 1 << f.M), e + unit - 128 - f.bias - f.M
+    size = rounded(sig, -s) if s < 0 else sig << s if s <= 28 - f.M else (1 << 29) * (sig > 0)
+    return -size if pattern >> f.bits - 1 else size
+
+def from_fixed(f, v, unit):
+    if v == 0:
+        return 0
+    octave = max(floor_log2(abs(v)) + 127 + f.bias - unit, 0)
+    d = octave + unit - 127 - f.bias - f.M
+    q = rounded(abs(v), d) if d >= 0 else abs(v) << -d
+    largest = f.magnitude_mask - 1 if f.E == 4 else (f.max_exponent << f.M) - 1
+    return (v < 0) << f.bits - 1 | min(q + (octave << f.M), largest)
+
+SINES = [round(32768 * math.sin(2 * math.pi * k / 1024)) for k in range(1024)]
+
+def sine(phase):
+    k, r = phase >> 22 & 1023, phase >> 6 & 0xFFFF
+    return SINES[k] + ((SINES[(k + 1) % 1024] - SINES[k]) * r + (1 << 15) >> 16)
+
+class Product:
+    def __init__(self, inputs, outputs, shards):
+        self.inputs, self.outputs, self.shards = inputs, outputs, shards
+
+    def read(self, b, at):
+        rows, groups = self.outputs * self.shards, (self.inputs + 3) // 4
+        self.multipliers = struct.unpack_from('<%dH' % rows, b, at)
+        require(all(m < 1 << 15 for m in self.multipliers), 'multiplier')
+        self.shifts = b[at + 2 * rows:at + 3 * rows]
+        self.weights = struct.unpack_from('<%db' % (4 * rows * groups), b, at + 3 * rows)
+        self.shard_weights = 4 * self.outputs * groups
+        return at + 3 * rows + 4 * rows * groups
+
+    def values(self, shard, inputs):
+        result = []
+        for o in range(self.outputs):
+            row, at = shard * self.outputs + o, shard * self.shard_weights
+            total = sum(x * self.weights[at + 4 * (i // 4 * self.outputs + o) + i % 4]
+                        for i, x in enumerate(inputs))
+            result.append(rounded(clip(rounded(total, self.shifts[row]), 32767) * self.multipliers[row], 12))
+        return result
+
+class Linear:
+    """Section "Linear propagation"."""
+
+    def __init__(self, profile, shapes):
+        self.p, self.shapes, self.tensors = profile, shapes, []
+
+    def read(self, b, at):
+        self.shards, rotaries = struct.unpack_from('<II', b, at)
+        at, self.rotaries = at + 8, []
+        for _ in range(rotaries):
+            interleaved, first, pairs = struct.unpack_from('<III', b, at)
+            frequencies = struct.unpack_from('<%dQ' % pairs, b, at + 12)
+            at += 12 + 8 * pairs
+            self.rotaries.append((interleaved, first, frequencies))
+        for heads, head_dim in self.shapes:
+            predicted, rotary, sources, rank = struct.unpack_from('<BBHI', b, at)
+            sources, at = struct.unpack_from('<%dI' % sources, b, at + 8), at + 8 + 4 * sources
+            require(all(s < len(self.tensors) for s in sources), 'sources')
+            C = heads * head_dim
+            units, shifts = b[at:at + C], b[at + C:at + 2 * C]
+            centres = struct.unpack_from('<%dh' % C, b, at + 2 * C)
+            at += 4 * C
+            inputs = sum(self.shapes[s][0] * self.shapes[s][1] for s in sources) // self.shards
+            products = []
+            if rank:
+                products.append(Product(inputs, rank, self.shards))
+            if sources:
+                products.append(Product(rank or inputs, C // self.shards, self.shards))
+            for product in products:
+                at = product.read(b, at)
+            self.tensors.append((predicted, sources, units, shifts, centres, products,
+                                 self.turns(rotary, heads, head_dim)))
+        return at
+
+    def turns(self, rotary, heads, head_dim):
+        """The partner and the frequency of every channel."""
+        partner, frequency = list(range(heads * head_dim)), [0] * (heads * head_dim)
+        if rotary:
+            interleaved, first, frequencies = self.rotaries[rotary - 1]
+            for h in range(0, heads * head_dim, head_dim):
+                for i, f in enumerate(frequencies):
+                    a = h + first + (2 * i if interleaved else i)
+                    c = a + (1 if interleaved else len(frequencies))
+                    partner[a], partner[c], frequency[a], frequency[c] = c, a, f, -f
+        return partner, frequency
+
+    def turned(self, row, turns, position, direction):
+        partner, frequency = turns
+        result = []
+        for c, x in enumerate(row):
+            phase = (position * frequency[c] & (1 << 64) - 1) >> 32
+            cosine = sine(phase + (1 << 30) & MASK)
+            result.append(x * cosine + direction * row[partner[c]] * sine(phase) + (1 << 14) >> 15)
+        return result
+
+    def innovations(self, index, position, numbers, bases):
+        _, _, units, shifts, centres, _, turns = self.tensors[index]
+        row = []
+        for x, base, unit in zip(numbers, bases, units):
+            a, b = fixed(self.p.T, x, unit), fixed(self.p.R, base, unit)
+            row.append(0 if a is None or b is None else clip(a - b, 32767))
+        row = self.turned(row, turns, position, 1)
+        return [clip(rounded(d - c, s), 127) for d, c, s in zip(row, centres, shifts)]
+
+    def means(self, index, position, told, bases):
+        """`told` are the innovations of each tensor at this position, or None."""
+        predicted, sources, units, _, centres, products, turns = self.tensors[index]
+        if not predicted:
+            return list(bases)
+        values = [0] * len(bases)
+        if sources:
+            values = []
+            for shard in range(self.shards):
+                inputs = []
+                for s in sources:
+                    heads, head_dim = self.shapes[s]
+                    part = heads * head_dim // self.shards
+                    inputs += (told[s] or [0] * (heads * head_dim))[shard * part:(shard + 1) * part]
+                for product in products[:-1]:
+                    inputs = [clip(v, 127) for v in product.values(shard, inputs)]
+                values += products[-1].values(shard, inputs)
+        row = self.turned([clip(c + v, 32767) for c, v in zip(centres, values)], turns, position, -1)
+        result = []
+        for base, correction, unit in zip(bases, row, units):
+            b = fixed(self.p.R, base, unit)
+            keeps = b is None or abs(b) == 1 << 29
+            result.append(base if keeps else from_fixed(self.p.R, b + correction, unit))
+        return result
 
 class Lanes:
     """The states of a block image and the words that they share."""
@@ -285,15 +436,16 @@ def pack(f, numbers):
     return struct.pack('<%d%s' % (len(numbers), 'BH'[f.bytes - 1]), *numbers)
 
 def decode_file(skv, p, means_bytes):
-    (magic, version, features, size, _, stored, metadata, tiles, target, source, mean, reserved,
+    (magic, version, features, size, _, stored, metadata, tiles, target, source, mean, base,
      _) = struct.unpack_from('<4sHHQ16sIIIBBBBQ', skv)
-    require(magic == b'SKVC' and version == 1 and features == 0 and reserved == 0, 'header')
+    require(magic == b'SKVC' and version == 1 and features <= 1, 'header')
+    require((features == 1) == (p.linear is not None) and base == p.base, 'linear propagation')
     require(size == len(skv), 'file size')
     require((target, source, mean) == (p.target, p.source, p.mean), 'profile')
     require(stored == metadata, 'compressed metadata: not here')
     streams, preamble, embedded = struct.unpack_from('<III', skv, 56)
-    require(12 + 32 * streams + preamble + embedded == metadata, 'metadata')
-    text = 68 + 32 * streams
+    require(12 + 32 * streams + 4 * features + preamble + embedded == metadata, 'metadata')
+    text = 68 + 32 * streams + 4 * features
     out = bytearray(skv[text:text + preamble])
     index, at, mean_at = 56 + stored, 56 + stored + 12 * tiles, 0
 
@@ -304,34 +456,66 @@ def decode_file(skv, p, means_bytes):
         index += 12
         return record, skv[begin:at]
 
+    # Where everything is; tensors are decoded afterwards, in the order of layers.
+    parts, tensors, longest = [], [], 0
+    for s in range(streams):
+        (is_tensor, kind, form, _, layer, count, heads, head_dim, tile_tokens,
+         tile_heads) = struct.unpack_from('<BBBBIQIIII', skv, 68 + 32 * s)
+        longest = max(longest, count * is_tensor)
+    first_position = struct.unpack_from('<I', skv, text - 4)[0] if features else 0
     for s in range(streams):
         (is_tensor, kind, form, _, layer, count, heads, head_dim, tile_tokens,
          tile_heads) = struct.unpack_from('<BBBBIQIIII', skv, 68 + 32 * s)
         if not is_tensor:
+            chunk = b''
             for first in range(0, count, 1 << 20):
                 record, image = next_tile()
                 packed, _, zero = struct.unpack('<III', record)
                 require(packed == min(1 << 20, count - first) and zero == 0, 'opaque chunk')
-                out += image
+                chunk += image
+            parts.append(chunk)
             continue
         require(form == p.target, 'stream')
-        width, stream = heads * head_dim, [0] * (count * heads * head_dim)
-        means = []
-        if p.source == 2:
-            n = len(stream) * p.R.bytes
-            means, mean_at = unpack(p.R, means_bytes[mean_at:mean_at + n]), mean_at + n
-        for t in range(0, count, tile_tokens):
+        width = heads * head_dim
+        bases = [0] * (count * width)
+        if (p.base if features else p.source) == 2:
+            n = len(bases) * p.R.bytes
+            bases, mean_at = unpack(p.R, means_bytes[mean_at:mean_at + n]), mean_at + n
+        begin = first_position + longest - count if features else 0
+        cuts = sorted({0, count, *range(tile_tokens - begin % tile_tokens, count, tile_tokens)})
+        tiles_of = []
+        for t, end in zip(cuts, cuts[1:]):
             for h in range(0, heads, tile_heads):
-                tokens, head_count = min(tile_tokens, count - t), min(tile_heads, heads - h)
-                cols = range(h * head_dim, (h + head_count) * head_dim)
-                places = [row * width + c for row in range(t, t + tokens) for c in cols]
-                codes = p.row_codes(layer, kind, heads, head_dim, h, head_count)
-                record, image = next_tile()
-                numbers = decode_tile(p, record, codes, tokens, len(cols), image,
-                                      [means[i] for i in places] if means else [])
-                for i, number in zip(places, numbers):
-                    stream[i] = number
-        out += pack(p.T, stream)
+                tiles_of.append((t, end - t, h, min(tile_heads, heads - h), next_tile()))
+        tensors.append(((layer, kind), len(parts), begin, heads, head_dim, bases, tiles_of))
+        parts.append([0] * (count * width))
+
+    told = {}
+    for (layer, kind), part, begin, heads, head_dim, bases, tiles_of in sorted(tensors, key=lambda t: t[0]):
+        width, stream = heads * head_dim, parts[part]
+        number = p.numbers[layer, kind] if features else None
+        for t, tokens, h, head_count, (record, image) in tiles_of:
+            cols = range(h * head_dim, (h + head_count) * head_dim)
+            places = [row * width + c for row in range(t, t + tokens) for c in cols]
+            codes = p.row_codes(layer, kind, heads, head_dim, h, head_count)
+            means = [bases[i] for i in places] if p.source == 2 else []
+            if features:
+                means = []
+                for row in range(t, t + tokens):
+                    at_position = [told.get((i, begin + row)) for i in range(len(p.numbers))]
+                    means += p.linear.means(number, begin + row, at_position,
+                                            bases[row * width:(row + 1) * width])
+            numbers = decode_tile(p, record, codes, tokens, len(cols), image, means)
+            for i, x in zip(places, numbers):
+                stream[i] = x
+            if features:
+                for row in range(t, t + tokens):
+                    rows = slice(row * width, (row + 1) * width)
+                    told[number, begin + row] = p.linear.innovations(number, begin + row, stream[rows],
+                                                                     bases[rows])
+        parts[part] = pack(p.T, stream)
+    for part in parts:
+        out += part
     require(at == len(skv) and index == 56 + stored + 12 * tiles, 'tiles')
     return bytes(out)
 

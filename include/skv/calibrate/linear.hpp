@@ -29,8 +29,8 @@ struct linear_fit_options {
   unsigned threads = 0;             ///< 0: one per processor
 };
 
-/// What was found for a tensor. Bits are those that its numbers cost on caches that were held back,
-/// without and with what was fitted to the others.
+/// What was found for a tensor. Bits are those that its numbers cost, without and with what was fitted
+/// to other caches.
 struct linear_fit_report {
   tensor_id id;
   std::size_t sources = 0;
@@ -48,9 +48,9 @@ struct linear_fit_report {
 ///     while (fit.next_pass());
 ///     auto model = fit.finish();
 ///
-/// Of the caches every fourth is held back to choose by (of fewer than four the last; of one its last
-/// quarter); the final matrices see all. Where coding what was held back costs no less with them, they
-/// are left out.
+/// Caches fall into four folds (of fewer than four caches, quarters of each do). Strengths, what pays,
+/// scales and tables are judged and fitted on every fold by matrices fitted to the other three; the
+/// final matrices are fitted to all.
 class linear_fitter {
  public:
   linear_fitter(format_id target, mean_source base, format_id mean, linear_fit_options options);
@@ -65,9 +65,8 @@ class linear_fitter {
   /// Ends a pass; false when no more are needed.
   bool next_pass();
 
-  /// The model in a profile without scales of its own: it serves linear_steps, and its content is what
-  /// the final profile starts from. Null if no tensor is better predicted than left alone. Fails with
-  /// invalid_argument if nothing was added.
+  /// The profile, scales and tables included. Null if caches are coded no better with linear
+  /// propagation than without. Fails with invalid_argument if nothing was added.
   result<profile_ptr> finish() const;
   const std::vector<linear_fit_report>& report() const;
 
