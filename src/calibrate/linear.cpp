@@ -380,11 +380,11 @@ void linear_fitter::state::fit(std::size_t index) {
   if (!sources_pay) t.sources.clear();
   report[index] = {t.id, t.sources.size(), t.is_predicted, sources_pay ? t.choice.lambda : 0, 0, 0};
   for (std::uint32_t shard = 0; shard < options.shards && sources_pay; ++shard) {
-    const auto add = [&](tensor_state::products& p, int without_fold) {
+    const auto add = [&](tensor_state::products& p, int fold) {
       t.fitted[shard].quantise(t.choice.lambda, options.rank, fine.segment(shard * part, part),
-                               without_fold, p.to_hidden, p.to_output);
+                               fold, p.to_hidden, p.to_output);
     };
-    for (int fold = 0; fold < kFolds; ++fold) add(t.without_fold[fold], fold);
+    for (int i = 0; i < kFolds; ++i) add(t.without_fold[i], i);
     add(t.final, kNoFold);
   }
   t.fitted.clear();
