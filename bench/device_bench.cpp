@@ -153,9 +153,7 @@ void run(benchmark::State& state, const std::string& name, const configuration& 
 }
 
 // Of the copy that all is set against: twice as many fit into the arena.
-std::size_t copy_bytes() {
-  return std::min(g_mib << 20, g_device->arena.bytes() / 2 / 256 * 256);
-}
+std::size_t copy_bytes() { return std::min(g_mib << 20, g_device->arena.bytes() / 2 / 256 * 256); }
 
 void copy(benchmark::State& state) {
   const std::size_t bytes = copy_bytes();
