@@ -4,9 +4,11 @@
     sass_budget.py [--limits FILE] [--json FILE] [--second F] [CUBIN ...]
 
 Without a cubin, bench/sass_budget.cu is compiled for sm_90. nvcc and nvdisasm are looked for on PATH
-(or given by --nvcc, --nvdisasm). Exits with 1 if a kernel is over its limits: bench/sass_limits.json
-holds what has been reached, so that it gets no worse. The goals, for bf16 with bf16 means, are 50 to
-decode and 65 to encode.
+and in /usr/local/cuda/bin (or given by --nvcc, --nvdisasm). Exits with 1 if a kernel is over its limits:
+bench/sass_limits.json holds what has been reached, so that it gets no worse. The goals, for bf16 with
+bf16 means, are 50 to decode and 65 to encode. Exits with 77 where nothing can be counted: without one of
+the two programs, or with limits and an nvcc of another release than they were reached with. (cuobjdump
+is no substitute for nvdisasm, it calls it.)
 
 Method. nvdisasm's listing of a kernel is cut into basic blocks at its labels and branches. BRA.DIV is
 no edge: it leaves for the code of a diverged warp, which has no work here. Dominators give the
@@ -30,6 +32,7 @@ import argparse
 import fnmatch
 import heapq
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -41,6 +44,8 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 FORMATS = {"1": "bf16", "2": "fp16", "3": "e4m3", "4": "e5m2"}
 ATTRIBUTES = {0x11: "local_bytes", 0x2F: "registers"}  # EIATTR_FRAME_SIZE, EIATTR_REGCOUNT
+TOOLS = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/local/cuda/bin"
+SKIPPED = 77
 SOURCES = {"0": "none", "1": "previous_token", "2": "given"}
 
 
@@ -241,6 +246,24 @@ def hot_loop(blocks):
     return best
 
 
+def missing(arguments, limits):
+    """Why nothing can be counted, or None. Finds the programs."""
+    for tool in ["nvdisasm"] if arguments.cubin else ["nvdisasm", "nvcc"]:
+        name = getattr(arguments, tool)
+        found = shutil.which(name, path=TOOLS)
+        if not found:
+            return f"{name} is not there"
+        setattr(arguments, tool, found)
+    if limits and not arguments.cubin:
+        version = subprocess.run([arguments.nvcc, "--version"], check=True, text=True,
+                                 capture_output=True).stdout
+        release = re.search(r"release (\d+\.\d+)", version)
+        if not release or release.group(1) != limits["nvcc"]:
+            return f"the limits hold for nvcc {limits['nvcc']}, not for " + (
+                release.group(1) if release else arguments.nvcc)
+    return None
+
+
 def compiled(arguments, folder):
     cubin = pathlib.Path(folder) / "sass_budget.cubin"
     subprocess.run([arguments.nvcc, "-std=c++20", "-O3", "-arch=sm_90", "-cubin", "-I", HERE.parent,
@@ -252,14 +275,19 @@ def compiled(arguments, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("cubin", nargs="*", type=pathlib.Path)
-    parser.add_argument("--nvcc", default=shutil.which("nvcc") or "nvcc")
-    parser.add_argument("--nvdisasm", default=shutil.which("nvdisasm") or "nvdisasm")
+    parser.add_argument("--nvcc", default="nvcc")
+    parser.add_argument("--nvdisasm", default="nvdisasm")
     parser.add_argument("--flag", action="append", default=[], help="for nvcc")
     parser.add_argument("--limits", type=pathlib.Path)
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--second", type=float, default=0.17,
                         help="part of steps with a second pop or push")
     arguments = parser.parse_args()
+    limits = json.loads(arguments.limits.read_text()) if arguments.limits else None
+    reason = missing(arguments, limits)
+    if reason:
+        print("skipped:", reason)
+        return SKIPPED
 
     table = []
     with tempfile.TemporaryDirectory() as folder:
@@ -287,13 +315,13 @@ def main():
         arguments.json.write_text(json.dumps(table, indent=2) + "\n")
 
     over = 0
-    for pattern, limits in json.loads(arguments.limits.read_text()).items() if arguments.limits else ():
+    for pattern, most in limits["kernels"].items() if limits else ():
         matching = [row for row in table if fnmatch.fnmatch(row["kernel"], pattern)]
         if not matching:
             print("no kernel matches", pattern, file=sys.stderr)
             over += 1
         for row in matching:
-            for what, limit in limits.items():
+            for what, limit in most.items():
                 if row[what] > limit:
                     print(f"{row['kernel']}: {what} is {row[what]:g}, over {limit:g}", file=sys.stderr)
                     over += 1

@@ -57,7 +57,8 @@ result<tensor_plan> cut(const block_geometry& g, const block_tensor& t,
   p.tile_tokens = g.tile_tokens;
   if (p.tile_tokens == 0) p.tile_tokens = std::clamp(kTileElements / t.head_dim, 1u, g.tokens);
   if (p.tile_heads == 0)
-    p.tile_heads = std::clamp(kTileElements / (t.head_dim * p.tile_tokens), 1u, t.heads);
+    p.tile_heads = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(
+        kTileElements / (std::uint64_t{t.head_dim} * p.tile_tokens), 1, t.heads));
   p.tile_tokens = std::min(p.tile_tokens, g.tokens);
   p.tile_heads = std::min(p.tile_heads, t.heads);
   p.head_tiles = (t.heads + p.tile_heads - 1) / p.tile_heads;

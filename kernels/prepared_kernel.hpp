@@ -52,11 +52,16 @@ struct prepared_kernel {
     k.multiprocessors = device.multiprocessors;
     k.shared_bytes = entry.shared_bytes(
         make_schedule(plan, 1, threads / kLanes, 1, false).round_blocks, plan.tiles);
-    if (k.shared_bytes > device.max_shared_bytes)
+    cudaFuncAttributes compiled{};
+    cudaError_t e = cudaFuncGetAttributes(&compiled, k.function);
+    if (e != cudaSuccess) return device_error(e, "a kernel cannot be loaded");
+    const std::size_t most = device.max_shared_bytes - compiled.sharedSizeBytes;
+    if (k.shared_bytes > most)
       return fail(status::unsupported, "a block needs " + std::to_string(k.shared_bytes) +
                                            " bytes of shared memory: make tiles larger");
-    cudaError_t e = cudaFuncSetAttribute(k.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                         static_cast<int>(k.shared_bytes));
+    // The limit is the function's, and others launch it with other plans: never less than all.
+    e = cudaFuncSetAttribute(k.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(most));
     int blocks = 0;
     if (e == cudaSuccess)
       e = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, k.function,

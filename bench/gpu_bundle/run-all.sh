@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs all that needs a GPU, in under eight minutes, and writes results.json beside this script: the tests,
-# 10,000 random batches (or SKV_GPU_BATCHES), compute-sanitizer's tools where the host has them, the benchmark. Nothing has to
-# be installed but the driver. Ends with 0 if all went well, 1 if something failed, 77 without a device.
+# 10,000 random batches (or SKV_GPU_BATCHES), the benchmark, compute-sanitizer's tools where the host has
+# them. Nothing has to be installed but the driver. Ends with 0 if all went well, 1 if something failed, 77
+# without a device.
 #
 #     run-all.sh [RESULTS.json]
 set -uo pipefail
@@ -32,15 +33,31 @@ step() {
     fi
     [[ $outcome == ok ]] || failed=1
 }
-content_of() { if [[ -s $1 ]]; then cat "$1"; else echo null; fi; }
+# A report, or null. One that was cut off, as by the end of the time, is closed after its last whole entry.
+content_of() {
+    local last
+    if [[ ! -s $1 ]]; then
+        echo null
+    elif [[ $(tail -n 1 "$1") == "}" ]]; then
+        cat "$1"
+    elif last=$(grep -n '^    }' "$1" | tail -n 1) && [[ -n $last ]]; then
+        head -n "${last%%:*}" "$1" | sed '$s/,$//'
+        printf '\n  ]\n}\n'
+    else
+        echo null
+    fi
+}
 
 # A line from the driver for people; the benchmark's context has what programs need.
 gpu=$(nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.max.mem,power.limit \
     --format=csv,noheader 2>/dev/null | head -n 1 | tr -d '"\\')
 
-if ! found=$("$here/bin/device_bench" --benchmark_list_tests 2>&1); then
+found=$("$here/bin/device_bench" --benchmark_list_tests 2>&1)
+status=$?
+if ((status != 0)); then
     tail -n 1 <<<"$found"
-    exit 77
+    ((status != 77)) || exit 77
+    failed=1 # the tests may still run
 fi
 echo "GPU: ${gpu:-unknown to nvidia-smi}"
 

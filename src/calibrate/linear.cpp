@@ -384,7 +384,7 @@ void linear_fitter::state::fit(std::size_t index) {
       t.fitted[shard].quantise(t.choice.lambda, options.rank, fine.segment(shard * part, part),
                                fold, p.to_hidden, p.to_output);
     };
-    for (int fold = 0; fold < kFolds; ++fold) add(t.without_fold[fold], fold);
+    for (int i = 0; i < kFolds; ++i) add(t.without_fold[i], i);
     add(t.final, kNoFold);
   }
   t.fitted.clear();

@@ -109,6 +109,12 @@ TEST_F(c_cuda, names_what_is_wrong_with_a_geometry) {
     g.tile_heads = 1024;
     g.tile_tokens = g.tokens = 4096;
   });
+  refused(bad, "a tile has at most", [](geometry& g) {  // of 2^32 numbers
+    g.tensors[0].heads = 1;
+    g.tensors[0].head_dim = 65536;
+    g.tile_heads = 0;
+    g.tile_tokens = g.tokens = 65536;
+  });
   refused(bad, "at most 4096 tiles", [](geometry& g) { g.tensors[0].opaque_bytes = ~0u; });
   refused(bad, "struct_size is 0", [](geometry& g) { g.struct_size = 0; });
   refused(bad, "struct_size", [](geometry& g) { g.struct_size = SIZE_MAX; });

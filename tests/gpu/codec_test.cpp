@@ -82,6 +82,23 @@ TEST_P(gpu, streams_do_not_disturb_each_other) {
   for (cudaStream_t s : streams) check(cudaStreamDestroy(s));
 }
 
+// What a kernel may use of shared memory is the function's, which codecs share.
+TEST_P(gpu, a_later_codec_leaves_an_earlier_one_as_it_was) {
+  paged_scene s = random_scene(GetParam(), 7);
+  s.geometry.tile_tokens = s.geometry.tile_heads = 1;
+  const gpu_scene g(std::move(s), page_layout::token_major, page_layout::token_major);
+  cuda::block_geometry few_tiles = g.scene.geometry;
+  few_tiles.tile_tokens = few_tiles.tile_heads = 65536;
+  const auto later = cuda::codec::make(g.scene.used_profile, few_tiles);
+  ASSERT_TRUE(later) << later.failure().message;
+  ASSERT_LT(later->tiles_per_block(), g.coder.tiles_per_block());
+  ASSERT_TRUE(g.encode(output::slots, nullptr));
+  ASSERT_TRUE(g.decode(output::slots, nullptr));
+  check(cudaDeviceSynchronize());
+  g.expect_cpu_bytes(output::slots);
+  g.expect_restored();
+}
+
 TEST(gpu_random, batches_of_every_kind) {
   if (const std::string why = missing_device(); !why.empty()) GTEST_SKIP() << why;
   const auto codings = all_codings();

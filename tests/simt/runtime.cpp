@@ -38,6 +38,7 @@ namespace {
 
 constexpr int kMultiprocessors = 2;
 constexpr int kSharedBytes = 227 << 10;
+constexpr std::size_t kDefaultSharedBytes = 48 << 10;  // without cudaFuncSetAttribute
 constexpr std::size_t kMemoryBytes = std::size_t{128} << 20;
 
 cudaError_t submit(cudaStream_t stream, work w) {
@@ -48,6 +49,12 @@ cudaError_t submit(cudaStream_t stream, work w) {
 
 std::map<void*, simt::buffer<std::byte>>& allocations() {
   static std::map<void*, simt::buffer<std::byte>> all;
+  return all;
+}
+
+/// How much dynamic shared memory a function may be launched with.
+std::map<const void*, std::size_t>& dynamic_limits() {
+  static std::map<const void*, std::size_t> all;
   return all;
 }
 
@@ -184,7 +191,17 @@ cudaError_t cudaMemset(void* memory, int value, std::size_t bytes) {
 
 // --- kernels ------------------------------------------------------------------------------------
 
-cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) { return cudaSuccess; }
+// Of a function, not of a launch, as on a device: the last one to set it sets it for all.
+cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > kSharedBytes)
+    return cudaErrorInvalidValue;
+  dynamic_limits()[function] = static_cast<std::size_t>(value);
+  return cudaSuccess;
+}
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
+  *attributes = {};
+  return cudaSuccess;
+}
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void*, int,
                                                           std::size_t) {
   *blocks = 1;
@@ -193,6 +210,9 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const voi
 cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** arguments,
                              std::size_t shared_bytes, cudaStream_t stream) {
   static std::uint64_t seed = 0;
+  const auto limit = dynamic_limits().find(function);
+  if (shared_bytes > (limit == dynamic_limits().end() ? kDefaultSharedBytes : limit->second))
+    return cudaErrorInvalidValue;
   const auto& kernel = *static_cast<const stand_in*>(function);
   const auto* const first = static_cast<const std::byte*>(arguments[0]);
   const simt::launch_shape shape{grid.x, block.x, shared_bytes, ++seed};
