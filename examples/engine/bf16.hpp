@@ -11,10 +11,10 @@ inline float from_bf16(std::uint16_t bits) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
 }
 
-/// The nearest, ties to even; a NaN stays one.
+/// The nearest, ties to even; every NaN becomes the same one, since machines differ in theirs.
 inline std::uint16_t to_bf16(float x) {
   const auto bits = std::bit_cast<std::uint32_t>(x);
-  if ((bits & 0x7fffffff) > 0x7f800000) return static_cast<std::uint16_t>(bits >> 16 | 0x40);
+  if ((bits & 0x7fffffff) > 0x7f800000) return 0x7fc0;
   return static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 

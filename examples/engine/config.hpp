@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <skv/base/status.hpp>
 #include <string>
+#include <vector>
 
 namespace engine {
 
@@ -52,7 +53,8 @@ struct model_config {
   bool has_qkv_bias = false, has_output_bias = false;
   bool has_tied_embeddings = false;
   std::uint32_t max_positions = 0;
-  std::int32_t begin_token = -1, end_token = -1;  ///< -1: none
+  std::int32_t begin_token = -1;         ///< -1: none
+  std::vector<std::int32_t> end_tokens;  ///< any of them ends a text
   rounding_points rounding;
 
   std::uint32_t q_width() const { return heads * head_dim; }

@@ -5,6 +5,7 @@
 #include <optional>
 #include <skv/base/tensor.hpp>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "engine/config.hpp"
@@ -21,6 +22,8 @@ class page_pool {
 
   std::uint32_t pages() const { return static_cast<std::uint32_t>(is_used_.size()); }
   std::uint32_t free_pages() const { return free_; }
+  /// Numbers of a token in one tensor.
+  std::uint32_t width() const { return width_; }
 
   /// A page's number; none if all are in use.
   std::optional<std::uint32_t> allocate();

@@ -14,7 +14,7 @@ namespace engine {
 class tokenizer {
  public:
   /// Reads DIR/tokenizer.model. Fails with unsupported if there is none (a tokenizer.json is not
-  /// read), or with corrupt.
+  /// read) or the engine was built without SentencePiece, or with corrupt.
   static skv::result<tokenizer> open(const std::filesystem::path& model_folder);
 
   tokenizer(tokenizer&&) noexcept;
