@@ -4,6 +4,7 @@
 #include <cstring>
 #include <optional>
 
+#include "archive_checks.hpp"
 #include "jobs.hpp"
 #include "linear_archive.hpp"
 #include "parallel.hpp"
@@ -51,18 +52,6 @@ result<done> for_each_tile(job_list jobs, const archive_options& options, const 
   }
 }
 
-result<done> check_coding(const container& c, const codec& coder) {
-  if (c.target != coder.target().id || c.source != coder.source() || c.mean != coder.mean().id)
-    return fail(status::wrong_profile, "the profile is for another format or predictor");
-  const auto& linear = coder.used_profile().content().linear;
-  if (c.linear_base != (linear ? std::optional(linear->base) : std::nullopt))
-    return fail(status::wrong_profile, "the profile is for another kind of propagation");
-  for (const stream& s : c.streams)
-    if (s.is_tensor && s.format != coder.target().id)
-      return fail(status::corrupt, to_string(s.id) + ": its number format is not the profile's");
-  return done{};
-}
-
 }  // namespace
 
 result<done> write_archive(container& c, const codec& coder, std::span<const std::byte> source,
@@ -93,9 +82,9 @@ result<done> write_archive(container& c, const codec& coder, std::span<const std
     }
     bytes.resize(j.source_size());
     std::vector<std::byte> room;
-    const auto expected =
-        linear ? linear->means_of(j, room)
-               : part_of((*tensor_means)[j.stream_index], j, coder.mean().bytes());
+    const auto expected = linear
+                              ? linear->means_of(j, room)
+                              : part_of((*tensor_means)[j.stream_index], j, coder.mean().bytes());
     const auto record = coder.encode(j.slice(), {from.data(), j.row_bytes()}, expected, bytes);
     if (!record) return record.failure();
     c.records[j.tile] = *record;
@@ -166,7 +155,8 @@ result<done> read_range(const container& c, const codec& coder, std::span<const 
   const std::uint32_t last_head = range.first_head + range.heads;
   const auto overlaps = [&](const tile_range& r) {
     return r.first_token < last_token && r.first_head < last_head &&
-           r.first_token + r.tokens > range.first_token && r.first_head + r.heads > range.first_head;
+           r.first_token + r.tokens > range.first_token &&
+           r.first_head + r.heads > range.first_head;
   };
   const auto place = [&](const job& j, std::span<const std::byte> tile) {
     const tile_range& r = j.range;
@@ -199,9 +189,9 @@ result<done> read_range(const container& c, const codec& coder, std::span<const 
     if (j->stream_index != stream_index || !overlaps(j->range)) continue;
     tile.resize(j->source_size());
     const tile_record& record = c.records[j->tile];
-    auto restored =
-        coder.decode(j->slice(), record, file.subspan(j->file_begin, record.bytes()),
-                     part_of(tensor_means, *j, coder.mean().bytes()), {tile.data(), j->tile_row_bytes()});
+    auto restored = coder.decode(j->slice(), record, file.subspan(j->file_begin, record.bytes()),
+                                 part_of(tensor_means, *j, coder.mean().bytes()),
+                                 {tile.data(), j->tile_row_bytes()});
     if (!restored) return restored;
     place(*j, tile);
   }

@@ -13,7 +13,7 @@ namespace skv {
 namespace {
 
 constexpr std::uint8_t kMagic[4] = {'S', 'K', 'V', 'C'};
-constexpr std::uint16_t kLinearFeature = 1;
+constexpr std::uint16_t kLinearFeature = 1, kPredictorFeature = 2;
 constexpr std::size_t kHeaderBytes = 56, kChecksumAt = 48, kStreamBytes = 32, kRecordBytes = 12;
 // Metadata that zstd shrinks more than this are stored as they are, so that a reader can bound
 // what it allocates by the size of the file.
@@ -59,6 +59,11 @@ std::vector<std::byte> metadata_of(const container& c) {
     append(out, s.tile_heads);
   }
   if (c.linear_base) append(out, first_position(c.streams));
+  if (c.predictor) {
+    append(out, static_cast<std::uint8_t>(c.predictor->name.size()));
+    append(out, std::as_bytes(std::span(c.predictor->name)));
+    append(out, c.predictor->fingerprint);
+  }
   append(out, c.preamble);
   append(out, c.embedded_profile);
   return out;
@@ -102,6 +107,15 @@ bool parse_positions(byte_reader& in, std::span<stream> streams) {
   return true;
 }
 
+bool parse_predictor(byte_reader& in, predictor_identity& p) {
+  const auto name = in.take(in.read<std::uint8_t>());
+  p.name.assign(reinterpret_cast<const char*>(name.data()), name.size());
+  const auto fingerprint = in.take(p.fingerprint.size());
+  if (!in.ok() || !is_name(p.name)) return false;
+  std::ranges::copy(fingerprint, p.fingerprint.begin());
+  return true;
+}
+
 result<done> parse_metadata(std::span<const std::byte> bytes, container& c) {
   byte_reader in(bytes);
   const auto streams = in.read<std::uint32_t>();
@@ -139,6 +153,8 @@ result<done> parse_metadata(std::span<const std::byte> bytes, container& c) {
   }
   if (c.linear_base && !parse_positions(in, c.streams))
     return fail(status::corrupt, "metadata: linear propagation cannot go through these streams");
+  if (c.predictor && !parse_predictor(in, *c.predictor))
+    return fail(status::corrupt, "metadata: its predictor has no name");
   const auto text = in.take(preamble);
   const auto embedded = in.take(profile);
   if (!in.ok() || in.left() != 0)
@@ -167,8 +183,8 @@ tile_range tile_at(const stream& s, std::uint64_t index) {
   const std::uint32_t cut = s.first_position % s.tile_tokens;  // of the first tile
   const std::uint64_t begin = index / head_blocks * s.tile_tokens;
   r.first_token = begin == 0 ? 0 : begin - cut;
-  r.tokens = static_cast<std::uint32_t>(std::min(begin + s.tile_tokens - cut, s.tokens) -
-                                        r.first_token);
+  r.tokens =
+      static_cast<std::uint32_t>(std::min(begin + s.tile_tokens - cut, s.tokens) - r.first_token);
   r.first_head = static_cast<std::uint32_t>(index % head_blocks) * s.tile_heads;
   r.heads = std::min(s.tile_heads, s.heads - r.first_head);
   return r;
@@ -211,6 +227,16 @@ std::uint64_t container::source_bytes() const {
   return n;
 }
 
+result<done> require_predictor(const container& c, const predictor_identity& p) {
+  if (!c.predictor)
+    return fail(status::wrong_prediction, "does not say which predictor it was compressed with");
+  if (c.predictor->fingerprint != p.fingerprint)
+    return fail(status::wrong_prediction, "was compressed with the predictor " +
+                                              describe(*c.predictor) + ", this one is " +
+                                              describe(p));
+  return done{};
+}
+
 std::uint64_t count_tiles(std::span<const stream> streams) {
   std::uint64_t n = 0;
   for (const stream& s : streams) n += s.tiles();
@@ -230,7 +256,8 @@ std::vector<std::byte> front_matter(const container& c) {
   std::vector<std::byte> out;
   append(out, std::as_bytes(std::span(kMagic)));
   append(out, kContainerVersion);
-  append(out, c.linear_base ? kLinearFeature : std::uint16_t{0});
+  append(out, static_cast<std::uint16_t>((c.linear_base ? kLinearFeature : 0) |
+                                         (c.predictor ? kPredictorFeature : 0)));
   append(out, file_bytes);
   append(out, c.profile);
   append(out, static_cast<std::uint32_t>(stored.size()));
@@ -296,7 +323,7 @@ result<container> parse_container(std::span<const std::byte> file) {
   if (computed != checksum)
     return fail(status::corrupt, "checksum mismatch: header, metadata or index were altered");
 
-  if ((features & ~kLinearFeature) != 0)
+  if ((features & ~(kLinearFeature | kPredictorFeature)) != 0)
     return fail(status::unsupported, "needs a feature that this build lacks");
   if (!target || !mean || source > static_cast<std::uint8_t>(mean_source::given))
     return fail(status::unsupported, "unknown number format or predictor");
@@ -313,6 +340,11 @@ result<container> parse_container(std::span<const std::byte> file) {
   c.target = target->id;
   c.source = static_cast<mean_source>(source);
   c.mean = mean->id;
+  if ((features & kPredictorFeature) != 0) {
+    if (c.linear_base.value_or(c.source) != mean_source::given)
+      return fail(status::corrupt, "a predictor of means that are not given");
+    c.predictor.emplace();
+  }
 
   const auto stored = in.take(stored_bytes);
   std::vector<std::byte> expanded;

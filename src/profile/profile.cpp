@@ -15,7 +15,7 @@ namespace skv {
 namespace {
 
 constexpr std::uint8_t kMagic[4] = {'S', 'K', 'V', 'P'};
-constexpr std::uint32_t kLinearFeature = 1;
+constexpr std::uint32_t kLinearFeature = 1, kAttachmentFeature = 2;
 constexpr std::size_t kHeaderBytes = 32, kTensorBytes = 16, kChecksumBytes = 8;
 
 profile_id name_of(std::span<const std::byte> bytes) {
@@ -72,6 +72,11 @@ std::string validate(const profile_content& c) {
       return "the scales of " + to_string(s.id) + " do not match its shape";
   }
   if (!c.scales.empty() && c.default_code != 0) return "a default scale next to given ones";
+  for (std::size_t i = 0; i < c.attachments.size(); ++i) {
+    if (!is_name(c.attachments[i].name)) return "an attachment has no name";
+    if (i > 0 && !(c.attachments[i - 1].name < c.attachments[i].name))
+      return "its attachments are not in ascending order";
+  }
   if (!c.linear) return {};
   if (c.source != mean_source::given) return "linear propagation whose means are not given";
   if (c.linear->base == mean_source::none && c.mean != c.target)
@@ -93,7 +98,7 @@ std::vector<std::byte> serialise(const profile_content& c) {
   append(out, static_cast<std::uint32_t>(c.scales.size()));
   append(out, static_cast<std::uint16_t>(shape.contexts));
   append(out, static_cast<std::uint16_t>(shape.tokens));
-  append(out, c.linear ? kLinearFeature : 0);
+  append(out, (c.linear ? kLinearFeature : 0) | (c.attachments.empty() ? 0 : kAttachmentFeature));
   const std::size_t size_at = out.size();
   append(out, std::uint64_t{0});  // the size's place
   for (const tensor_scales& s : c.scales) {
@@ -105,11 +110,30 @@ std::vector<std::byte> serialise(const profile_content& c) {
   for (const tensor_scales& s : c.scales) append(out, std::as_bytes(std::span(s.codes)));
   for (std::uint16_t f : c.frequencies) append(out, f);
   if (c.linear) append(out, *c.linear);
+  if (!c.attachments.empty()) append(out, static_cast<std::uint32_t>(c.attachments.size()));
+  for (const attachment& a : c.attachments) {
+    append(out, static_cast<std::uint8_t>(a.name.size()));
+    append(out, std::as_bytes(std::span(a.name)));
+    append(out, std::uint64_t{a.bytes.size()});
+    append(out, a.bytes);
+  }
   std::vector<std::byte> size;
   append(size, std::uint64_t{out.size() + kChecksumBytes});
   std::ranges::copy(size, out.begin() + static_cast<std::ptrdiff_t>(size_at));
   append(out, static_cast<std::uint64_t>(XXH3_64bits(out.data(), out.size())));
   return out;
+}
+
+std::vector<attachment> read_attachments(byte_reader& in) {
+  std::vector<attachment> attachments;
+  for (auto count = in.read<std::uint32_t>(); count != 0 && in.ok(); --count) {
+    attachment a;
+    const auto name = in.take(in.read<std::uint8_t>());
+    a.name.assign(reinterpret_cast<const char*>(name.data()), name.size());
+    a.bytes = in.take(in.read<std::uint64_t>());
+    attachments.push_back(std::move(a));
+  }
+  return attachments;
 }
 
 result<profile_content> deserialise(std::span<const std::byte> bytes) {
@@ -143,7 +167,7 @@ result<profile_content> deserialise(std::span<const std::byte> bytes) {
   if (byte_reader(bytes.last(kChecksumBytes)).read<std::uint64_t>() !=
       XXH3_64bits(body.data(), body.size()))
     return fail(status::corrupt, "profile: checksum mismatch, the file was altered");
-  if ((features & ~kLinearFeature) != 0)
+  if ((features & ~(kLinearFeature | kAttachmentFeature)) != 0)
     return fail(status::unsupported, "profile: needs a feature that this build lacks");
   if (!target || !mean || source > static_cast<std::uint8_t>(mean_source::given))
     return fail(status::unsupported, "profile: unknown number format or predictor");
@@ -180,6 +204,11 @@ result<profile_content> deserialise(std::span<const std::byte> bytes) {
     c.frequencies.push_back(in.read<std::uint16_t>());
   if (is_linear && in.ok())
     c.linear = read_linear_model(in, static_cast<mean_source>(base), shapes_of(c));
+  if ((features & kAttachmentFeature) != 0 && in.ok()) {
+    c.attachments = read_attachments(in);
+    if (in.ok() && c.attachments.empty())
+      return fail(status::corrupt, "profile: attachments are announced and not there");
+  }
   if (!in.ok() || in.left() != kChecksumBytes)
     return fail(status::corrupt, "profile: its parts do not add up to its size");
   return c;
@@ -187,7 +216,7 @@ result<profile_content> deserialise(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-std::string to_string(const profile_id& id) {
+std::string to_string(const std::array<std::byte, 16>& id) {
   constexpr std::string_view digits = "0123456789abcdef";
   std::string s;
   for (std::byte b : id) {
@@ -265,8 +294,14 @@ result<std::span<const scale_code>> profile::codes(tensor_id id, std::uint32_t h
   return std::span<const scale_code>(at->codes);
 }
 
+std::span<const std::byte> profile::attached(std::string_view name) const {
+  const auto at = std::ranges::find(content_.attachments, name, &attachment::name);
+  return at == content_.attachments.end() ? std::span<const std::byte>() : at->bytes;
+}
+
 result<profile_ptr> profile::slice_heads(std::uint32_t first, std::uint32_t count) const {
   profile_content sliced = content_;
+  sliced.attachments.clear();
   for (tensor_scales& s : sliced.scales) {
     if (count == 0 || first > s.heads || count > s.heads - first)
       return fail(status::invalid_argument, "cannot take heads " + std::to_string(first) + " to " +
@@ -280,8 +315,8 @@ result<profile_ptr> profile::slice_heads(std::uint32_t first, std::uint32_t coun
     s.heads = count;
   }
   if (content_.linear)
-    if (std::string wrong = slice_linear_model(*content_.linear, shapes_of(content_), first, count,
-                                               *sliced.linear);
+    if (std::string wrong =
+            slice_linear_model(*content_.linear, shapes_of(content_), first, count, *sliced.linear);
         !wrong.empty())
       return fail(status::invalid_argument, "profile: " + wrong);
   return make(std::move(sliced));

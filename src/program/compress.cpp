@@ -62,8 +62,10 @@ std::string_view name_of(mean_source source) {
 }
 
 std::string name_of(const container& box) {
-  return box.linear_base ? std::string(name_of(*box.linear_base)) + "+linear"
-                         : std::string(name_of(box.source));
+  const std::string base = box.predictor
+                               ? box.predictor->name
+                               : std::string(name_of(box.linear_base.value_or(box.source)));
+  return box.linear_base ? base + "+linear" : base;
 }
 
 std::optional<mean_source> find_predictor(std::string_view name) {

@@ -44,6 +44,11 @@ result<opened> open_archive(const decompress_options& o) {
   if (!profile) return in_file(o.input, profile.failure());
   opened a{*std::move(file), *std::move(box), *profile, std::nullopt};
   if (a.box.linear_base.value_or(a.box.source) == mean_source::given) {
+    if (o.reference.empty() && a.box.predictor)
+      return fail(
+          status::invalid_argument,
+          fmt::format("{}: was compressed with the predictor {}: give its means by --reference",
+                      o.input.string(), describe(*a.box.predictor)));
     if (o.reference.empty())
       return fail(
           status::invalid_argument,

@@ -49,19 +49,20 @@ result<done> inspect(const inspect_options& o) {
   const double ratio =
       static_cast<double>(box.source_bytes()) / static_cast<double>(file->bytes().size());
   if (o.json) {
-    const nlohmann::ordered_json j = {{"version", kContainerVersion},
-                                      {"file_bytes", file->bytes().size()},
-                                      {"source_bytes", box.source_bytes()},
-                                      {"ratio", ratio},
-                                      {"tokens", tokens},
-                                      {"scalars", numbers},
-                                      {"format", to_string(box.target)},
-                                      {"predictor", name_of(box)},
-                                      {"mean_format", to_string(box.mean)},
-                                      {"profile", to_string(box.profile)},
-                                      {"profile_embedded", !box.embedded_profile.empty()},
-                                      {"carried_bytes", carried_bytes},
-                                      {"streams", std::move(streams)}};
+    nlohmann::ordered_json j = {{"version", kContainerVersion},
+                                {"file_bytes", file->bytes().size()},
+                                {"source_bytes", box.source_bytes()},
+                                {"ratio", ratio},
+                                {"tokens", tokens},
+                                {"scalars", numbers},
+                                {"format", to_string(box.target)},
+                                {"predictor", name_of(box)},
+                                {"mean_format", to_string(box.mean)},
+                                {"profile", to_string(box.profile)},
+                                {"profile_embedded", !box.embedded_profile.empty()},
+                                {"carried_bytes", carried_bytes},
+                                {"streams", std::move(streams)}};
+    if (box.predictor) j["predictor_fingerprint"] = to_string(box.predictor->fingerprint);
     fmt::print("{}\n", j.dump(2));
     return done{};
   }
@@ -69,6 +70,7 @@ result<done> inspect(const inspect_options& o) {
              box.source_bytes(), file->bytes().size(), ratio);
   fmt::print("{} tokens, {} {} numbers, predictor {}, {} other bytes\n", tokens, numbers,
              to_string(box.target), name_of(box), carried_bytes);
+  if (box.predictor) fmt::print("predictor {}\n", describe(*box.predictor));
   fmt::print("profile {}{}\n", to_string(box.profile),
              box.embedded_profile.empty() ? "" : ", embedded");
   fmt::print("{:<16} {:<6} {:<20} {:>6} {:>12} {:>8}\n", "tensor", "format", "shape", "tiles",

@@ -66,6 +66,53 @@ TEST(container, comes_back_from_its_front_matter) {
   EXPECT_EQ(*test::unpack(f.bytes, f.coder, {}), f.source);
 }
 
+container with_predictor() {
+  container c = test::box_of(
+      *test::default_profile_of({format_id::bf16, mean_source::given, format_id::bf16}), {});
+  c.predictor = predictor_identity{"fp8,anchored", {std::byte{1}, std::byte{2}}};
+  // Whatever does not shrink: so the metadata are stored as they are.
+  std::ranges::copy(test::random_bytes(14, 9), c.predictor->fingerprint.begin() + 2);
+  return c;
+}
+
+TEST(container, names_the_predictor_of_given_means) {
+  const container c = with_predictor();
+  const auto back = parse_container(front_matter(c));
+  ASSERT_TRUE(back) << back.failure().message;
+  EXPECT_EQ(back->predictor, c.predictor);
+  EXPECT_TRUE(require_predictor(*back, *c.predictor));
+
+  predictor_identity other = *c.predictor;
+  other.name = "int8";
+  EXPECT_TRUE(require_predictor(*back, other)) << "names are for people";
+  other.fingerprint[15] ^= std::byte{1};
+  const auto refused = require_predictor(*back, other);
+  EXPECT_EQ(refused.code(), status::wrong_prediction);
+  EXPECT_THAT(refused.failure().message,
+              AllOf(HasSubstr("fp8,anchored (0102"), HasSubstr("int8 (0102")));
+  EXPECT_EQ(require_predictor(container{}, other).code(), status::wrong_prediction);
+}
+
+TEST(container, refuses_a_predictor_that_makes_no_sense) {
+  const byte_string good = front_matter(with_predictor());
+  ASSERT_EQ(test::get<std::uint32_t>(good, test::kStoredBytesAt),
+            test::get<std::uint32_t>(good, test::kMetadataBytesAt));
+  const std::size_t name_at = test::kHeaderBytes + 12;
+  const auto code_with = [&](std::size_t at, std::byte value) {
+    byte_string bad = good;
+    bad[at] = value;
+    test::reseal(bad);
+    return parse_container(bad).code();
+  };
+  EXPECT_EQ(code_with(name_at, std::byte{12}), status::ok);
+  for (const int size : {0, 11, 13, 255})
+    EXPECT_EQ(code_with(name_at, std::byte(size)), status::corrupt) << size;
+  EXPECT_EQ(code_with(name_at + 1, std::byte{0x1f}), status::corrupt);
+  EXPECT_EQ(code_with(name_at + 1, std::byte{0x7f}), status::corrupt);
+  EXPECT_EQ(code_with(45, std::byte{0}), status::corrupt) << "a predictor, and no given means";
+  EXPECT_EQ(code_with(6, std::byte{0}), status::corrupt) << "its bytes are left over";
+}
+
 TEST(container, every_beginning_of_it_is_refused) {
   const small_file f;
   for (std::size_t n = 0; n < f.bytes.size(); ++n) {

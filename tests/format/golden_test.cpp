@@ -77,11 +77,12 @@ TEST(golden, other_files_are_refused) {
 TEST(golden, valid_files_cover_the_format) {
   std::array<int, 4> modes{};
   std::array<int, 3> sources{};
-  int embedded = 0, beside = 0, opaque = 0, split_heads = 0, tails = 0;
+  int embedded = 0, beside = 0, opaque = 0, split_heads = 0, tails = 0, named = 0;
   for (const fs::path& path : files_in("valid", ".skv")) {
     const auto c = *parse_container(test::read_bytes(path));
     ++sources[static_cast<std::size_t>(c.source)];
     ++(c.embedded_profile.empty() ? beside : embedded);
+    named += c.predictor.has_value();
     std::size_t tile = 0;
     for (const stream& s : c.streams)
       for (std::uint64_t i = 0; i < s.tiles(); ++i, ++tile) {
@@ -93,7 +94,7 @@ TEST(golden, valid_files_cover_the_format) {
   }
   for (const int n : modes) EXPECT_GT(n, 0);
   for (const int n : sources) EXPECT_GT(n, 0);
-  for (const int n : {embedded, beside, opaque, split_heads, tails}) EXPECT_GT(n, 0);
+  for (const int n : {embedded, beside, opaque, split_heads, tails, named}) EXPECT_GT(n, 0);
 }
 
 }  // namespace

@@ -23,6 +23,9 @@ def require(condition, what):
     if not condition:
         raise Corrupt(what)
 
+def is_name(b):
+    return len(b) > 0 and all(0x20 <= c <= 0x7E for c in b)
+
 class Format:
     def __init__(self, wire_id):
         require(wire_id in FORMATS, 'number format')
@@ -39,7 +42,8 @@ class Profile:
     def __init__(self, b):
         (magic, version, self.target, self.source, self.mean, self.default_code, self.base, reserved, tensors,
          contexts, tokens, features, size) = struct.unpack_from('<4sHBBBBBBIHHIQ', b)
-        require(magic == b'SKVP' and version == 1 and features <= 1 and reserved == 0, 'profile')
+        require(magic == b'SKVP' and version == 1 and features <= 3 and reserved == 0, 'profile')
+        attached, features = features >> 1, features & 1
         require(self.base == 0 or features == 1 and self.base == 2, 'source of bases')
         require(features == 0 or self.source == 2, 'linear propagation')
         require(size == len(b), 'profile size')
@@ -70,7 +74,20 @@ class Profile:
             self.linear = Linear(self, [(s[2], s[3]) for s in shapes])
             at = self.linear.read(b, at)
             self.numbers = {shape[:2]: i for i, shape in enumerate(shapes)}
+        if attached:
+            at = self.skip_attachments(b, at)
         require(at + 8 == len(b), 'profile size')
+
+    def skip_attachments(self, b, at):
+        count, names = struct.unpack_from('<I', b, at)[0], []
+        require(count > 0, 'attachments')
+        at += 4
+        for _ in range(count):
+            name, size = b[at + 1:at + 1 + b[at]], struct.unpack_from('<Q', b, at + 1 + b[at])[0]
+            names.append(name)
+            at += 1 + len(name) + 8 + size
+        require(names == sorted(set(names)) and all(map(is_name, names)), 'names of attachments')
+        return at
 
     def row_codes(self, layer, kind, heads, head_dim, first_head, head_count):
         if not self.codes:
@@ -438,14 +455,19 @@ def pack(f, numbers):
 def decode_file(skv, p, means_bytes):
     (magic, version, features, size, _, stored, metadata, tiles, target, source, mean, base,
      _) = struct.unpack_from('<4sHHQ16sIIIBBBBQ', skv)
-    require(magic == b'SKVC' and version == 1 and features <= 1, 'header')
+    require(magic == b'SKVC' and version == 1 and features <= 3, 'header')
+    named, features = features >> 1, features & 1
     require((features == 1) == (p.linear is not None) and base == p.base, 'linear propagation')
     require(size == len(skv), 'file size')
     require((target, source, mean) == (p.target, p.source, p.mean), 'profile')
     require(stored == metadata, 'compressed metadata: not here')
     streams, preamble, embedded = struct.unpack_from('<III', skv, 56)
-    require(12 + 32 * streams + 4 * features + preamble + embedded == metadata, 'metadata')
     text = 68 + 32 * streams + 4 * features
+    first_position = struct.unpack_from('<I', skv, text - 4)[0] if features else 0
+    if named:
+        require((base if features else source) == 2 and is_name(skv[text + 1:text + 1 + skv[text]]), 'predictor')
+        text += 1 + skv[text] + 16
+    require(text - 56 + preamble + embedded == metadata, 'metadata')
     out = bytearray(skv[text:text + preamble])
     index, at, mean_at = 56 + stored, 56 + stored + 12 * tiles, 0
 
@@ -462,7 +484,6 @@ def decode_file(skv, p, means_bytes):
         (is_tensor, kind, form, _, layer, count, heads, head_dim, tile_tokens,
          tile_heads) = struct.unpack_from('<BBBBIQIIII', skv, 68 + 32 * s)
         longest = max(longest, count * is_tensor)
-    first_position = struct.unpack_from('<I', skv, text - 4)[0] if features else 0
     for s in range(streams):
         (is_tensor, kind, form, _, layer, count, heads, head_dim, tile_tokens,
          tile_heads) = struct.unpack_from('<BBBBIQIIII', skv, 68 + 32 * s)

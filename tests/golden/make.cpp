@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 
 #include "support/archives.hpp"
 #include "support/cache_file.hpp"
@@ -78,11 +79,19 @@ profile_ptr fitted(test::coding_id id, const test::cache_file& source,
 
 // name.skv, name.safetensors and, as needed, name.reference.safetensors and name.skvp.
 byte_string write(const std::string& name, test::coding_id id, const std::vector<tensor>& tensors,
-                  bool embed, std::uint32_t tile_elements = 65536, bool split_heads = false) {
+                  bool embed, std::uint32_t tile_elements = 65536, bool split_heads = false,
+                  const std::optional<predictor_identity>& predictor = std::nullopt) {
   const test::cache_file source(safetensors(tensors, dtype_of(id.target), false, true));
   const test::cache_file means(safetensors(tensors, dtype_of(id.mean), true, false));
-  const profile_ptr p = fitted(id, source, means);
+  profile_ptr p = fitted(id, source, means);
+  const byte_string attached = test::random_bytes(40, 2);
+  if (predictor) {
+    profile_content content = p->content();
+    content.attachments = {{"a predictor's", attached}, {"empty", {}}};
+    p = *profile::make(content);
+  }
   container c = source.box(*p, tile_elements);
+  c.predictor = predictor;
   if (split_heads)
     for (stream& s : c.streams)
       if (s.is_tensor) s.tile_heads = 1;
@@ -111,6 +120,9 @@ void write_valid() {
   simple("e4m3_bf16_reference", {e4m3, given, bf16}, true, 65536);
   simple("e5m2_fp16_reference", {e5m2, given, fp16}, true, 65536);
   simple("bf16_previous_token", {bf16, previous_token, bf16}, true, 65536);
+  write("valid/bf16_named_predictor", {bf16, given, bf16},
+        synthetic_tensors({bf16, given, bf16}, 24), true, 65536, false,
+        predictor_identity{"a predictor", {std::byte{1}, std::byte{0xfe}}});
   simple("bf16_none", {bf16, none, bf16}, true, 65536);
   simple("fp16_none", {fp16, none, fp16}, true, 500);
   simple("e4m3_none", {e4m3, none, e4m3}, true, 65536);

@@ -39,6 +39,38 @@ TEST(profile, comes_back_from_its_bytes) {
   }
 }
 
+TEST(profile, carries_attachments) {
+  const byte_string some = test::random_bytes(1000, 3), none;
+  profile_content content = test::content_with_scales(kPlain);
+  content.attachments = {{"anchors", some}, {"empty", none}};
+  const auto made = profile::make(content);
+  ASSERT_TRUE(made) << made.failure().message;
+  const auto read = *profile::parse((*made)->bytes());
+  EXPECT_THAT(read->attached("anchors"), ElementsAreArray(some));
+  EXPECT_EQ(read->content().attachments.size(), 2u);
+  EXPECT_TRUE(read->attached("empty").empty());
+  EXPECT_EQ(read->attached("another").data(), nullptr);
+  EXPECT_EQ(read->content().frequencies, content.frequencies);
+  EXPECT_TRUE((*read->slice_heads(0, 1))->content().attachments.empty());
+
+  const byte_string whole = bytes_of(*read);
+  for (std::size_t n = 0; n < whole.size(); ++n)
+    ASSERT_EQ(profile::parse(std::span(whole).first(n)).code(), status::truncated) << n;
+  // A size that reaches beyond the end, and one that ends too early.
+  const std::size_t size_at = whole.size() - 8 - 14 - 1000 - 8;
+  ASSERT_EQ(test::get<std::uint64_t>(whole, size_at), 1000u);
+  for (const std::uint64_t size : {std::uint64_t{999}, std::uint64_t{1001}, ~std::uint64_t{0}}) {
+    byte_string bad = whole;
+    test::put(bad, size_at, size);
+    test::reseal_profile(bad);
+    EXPECT_EQ(profile::parse(bad).code(), status::corrupt) << size;
+  }
+  for (const auto& [first, second] : {std::pair{"b", "a"}, {"a", "a"}, {"", "a"}, {"a", "b\n"}}) {
+    content.attachments = {{first, some}, {second, none}};
+    EXPECT_EQ(profile::make(content).code(), status::invalid_argument) << first << second;
+  }
+}
+
 TEST(profile, is_named_by_its_bytes) {
   const auto p = *profile::make(test::content_with_scales(kPlain));
   const XXH128_hash_t hash = XXH3_128bits(p->bytes().data(), p->bytes().size());
@@ -98,7 +130,7 @@ TEST(profile, says_what_is_wrong_with_bytes) {
   EXPECT_THAT(refusal(4, 2, 2).message, HasSubstr("version 2"));
   EXPECT_EQ(refusal(6, 77, 1).code, status::unsupported);  // number format
   EXPECT_EQ(refusal(7, 77, 1).code, status::unsupported);  // predictor
-  EXPECT_EQ(refusal(20, 2, 4).code, status::unsupported);  // required features
+  EXPECT_EQ(refusal(20, 128, 4).code, status::unsupported);  // required features
   EXPECT_THAT(refusal(10, 1, 2).message, HasSubstr("reserved"));
   EXPECT_THAT(refusal(12, 0xffffffff, 4).message, HasSubstr("more tensors than bytes"));
   EXPECT_THAT(refusal(12, 3, 4).message, HasSubstr("do not add up"));

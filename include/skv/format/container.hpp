@@ -9,6 +9,7 @@
 #include <skv/base/status.hpp>
 #include <skv/base/tensor.hpp>
 #include <skv/number/format.hpp>
+#include <skv/predict/identity.hpp>
 #include <skv/predict/mean.hpp>
 #include <skv/tile/block_image.hpp>
 #include <span>
@@ -31,7 +32,8 @@ struct stream {
   format_id format = format_id::bf16;
   std::uint64_t tokens = 0;
   std::uint32_t heads = 0, head_dim = 0;
-  std::uint32_t tile_tokens = 0, tile_heads = 0;  ///< shape of a tile; those at the ends are smaller
+  std::uint32_t tile_tokens = 0,
+                tile_heads = 0;  ///< shape of a tile; those at the ends are smaller
   /// Position of the first token: 0 but for linear propagation. Tiles begin at multiples of
   /// tile_tokens.
   std::uint32_t first_position = 0;
@@ -70,6 +72,8 @@ struct container {
   /// With linear propagation, what it corrects: `none`, or `given` by a reference. The source is then
   /// `given`; choose_linear_tiles says what is true of the streams.
   std::optional<mean_source> linear_base;
+  /// Who makes the given means (with linear propagation, the given bases), if the file says so.
+  std::optional<predictor_identity> predictor;
   std::vector<std::byte> preamble;  ///< source bytes before the first stream: its header
   std::vector<stream> streams;
   std::vector<std::byte> embedded_profile;  ///< the bytes of the .skvp, or empty
@@ -78,6 +82,9 @@ struct container {
 
   std::uint64_t source_bytes() const;  ///< of the file that was compressed
 };
+
+/// Fails with wrong_prediction, naming both, unless `p` makes the means of this file.
+result<done> require_predictor(const container& c, const predictor_identity& p);
 
 /// Tiles of all streams together.
 std::uint64_t count_tiles(std::span<const stream> streams);

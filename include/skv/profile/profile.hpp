@@ -10,10 +10,13 @@
 #include <skv/base/status.hpp>
 #include <skv/base/tensor.hpp>
 #include <skv/number/format.hpp>
+#include <skv/predict/identity.hpp>
 #include <skv/predict/mean.hpp>
 #include <skv/profile/linear_model.hpp>
 #include <skv/scale/per_channel.hpp>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace skv {
@@ -21,11 +24,16 @@ namespace skv {
 /// The version of .skvp files that this build writes and reads.
 inline constexpr std::uint16_t kProfileVersion = 1;
 
-/// The name of a profile: XXH3-128 of its bytes.
+/// The name of a profile: XXH3-128 of its bytes. Shown as a fingerprint is.
 using profile_id = std::array<std::byte, 16>;
 
-/// The name of a profile as 32 hexadecimal digits.
-std::string to_string(const profile_id& id);
+/// Bytes that a profile carries for whoever makes the means, such as what was fitted for a predictor. The
+/// library knows their name alone. In a profile they lie in its bytes; whoever makes one keeps them until it
+/// is made.
+struct attachment {
+  std::string name;  ///< 1 to 255 printable ASCII characters
+  std::span<const std::byte> bytes;
+};
 
 /// The scales of one tensor: a code per head and channel.
 struct tensor_scales {
@@ -46,6 +54,7 @@ struct profile_content {
   std::vector<std::uint16_t> frequencies;  ///< [contexts][tokens]; each context sums to kSlots
   /// How the means are made, if by linear propagation; the source is then `given`.
   std::optional<linear_model> linear = std::nullopt;
+  std::vector<attachment> attachments = {};  ///< ascending names
 
   /// Where what both ends must hold comes from: `given` if a reference is needed.
   mean_source base() const { return linear ? linear->base : source; }
@@ -73,6 +82,9 @@ class profile {
   result<std::span<const scale_code>> codes(tensor_id id, std::uint32_t heads,
                                             std::uint32_t head_dim) const;
 
+  /// The attachment of a name; null data if there is none.
+  std::span<const std::byte> attached(std::string_view name) const;
+
   std::uint32_t contexts() const { return contexts_; }
   /// kSlots entries per context (skv/entropy/table.hpp).
   const std::uint32_t* decode_table() const { return decode_table_.data(); }
@@ -80,7 +92,7 @@ class profile {
   const std::uint32_t* encode_table() const { return encode_table_.data(); }
 
   /// A profile for the heads [first, first + count) of every tensor, for tensor parallelism. Codes
-  /// and tables are those of this profile; the name is its own. Fails with invalid_argument if a
+  /// and tables are those of this profile, attachments are left out; the name is its own. Fails with invalid_argument if a
   /// tensor has fewer heads, or if linear propagation was not fitted for such shards.
   result<std::shared_ptr<const profile>> slice_heads(std::uint32_t first,
                                                      std::uint32_t count) const;
