@@ -28,6 +28,8 @@ struct cache_format {
   /// nothing: `expected`.
   float nearest(skv::tensor_id t, const std::byte* kept, float expected) const;
 
+  friend bool operator==(const cache_format&, const cache_format&) = default;
+
  private:
   float scale(skv::tensor_id t) const {
     return scales[2 * std::size_t{t.layer} + (t.kind == skv::tensor_kind::v)];

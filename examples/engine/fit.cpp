@@ -193,7 +193,8 @@ result<skv::profile_ptr> attach(const skv::profile_ptr& p, const anchors& maps,
 skv::rotary linear_rotary(const model_config& config) {
   skv::rotary r;
   r.is_interleaved = config.rope_interleaved;
-  for (const float radians : rotary(config).frequencies())
+  const rotary turning(config);
+  for (const float radians : turning.frequencies())
     r.frequencies.push_back(static_cast<std::uint64_t>(
         std::ldexp(static_cast<double>(radians) / (2 * std::numbers::pi), 64)));
   return r;

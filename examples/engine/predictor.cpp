@@ -1,6 +1,7 @@
 #include "engine/predictor.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <skv/format/byte_io.hpp>
 
@@ -37,7 +38,7 @@ class hasher {
     skv::append(bytes, number);
     add(bytes);
   }
-  void add_number(double number) { add_number(std::bit_cast<std::uint64_t>(number)); }
+  void add_real(double number) { add_number(std::bit_cast<std::uint64_t>(number)); }
   // The values that products are made with, however they are stored.
   void add_matrix(const matrix& w) {
     add_number(w.outputs());
@@ -68,7 +69,7 @@ void add_config(hasher& h, const model_config& c) {
   for (const double x :
        {c.norm_epsilon, c.rope_theta, s.factor, s.original_positions, s.beta_fast, s.beta_slow,
         s.attention_factor, s.low_frequency_factor, s.high_frequency_factor})
-    h.add_number(x);
+    h.add_real(x);
   const rounding_points& r = c.rounding;
   for (const bool b :
        {c.rope_interleaved, c.has_qk_norm, c.has_qkv_bias, c.has_output_bias, s.truncate,
