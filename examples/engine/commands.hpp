@@ -16,6 +16,7 @@ namespace engine {
 
 void add_generate(CLI::App& app, skv::result<skv::done>& outcome);
 void add_prefill(CLI::App& app, skv::result<skv::done>& outcome);
+void add_evaluate(CLI::App& app, skv::result<skv::done>& outcome);
 
 /// What most commands ask for: a model, text or tokens to run it on, threads.
 struct model_options {
@@ -26,6 +27,8 @@ struct model_options {
   bool rounds_as_modules = false;
 
   void add_to(CLI::App& command);
+  /// The model and threads alone.
+  void add_model_to(CLI::App& command);
 };
 
 /// A loaded model, and its tokenizer if it has one.

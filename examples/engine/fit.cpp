@@ -49,7 +49,7 @@ class fitter {
   result<skv::done> run_through(workers& team, std::span<const recording> recordings);
   anchors maps() const { return maps_; }
   const std::vector<anchor_report>& report() const { return report_; }
-  result<skv::profile_ptr> fit_profile() const;
+  result<skv::profile_ptr> fit_profile(double& bits) const;
   result<skv::profile_ptr> fit_linear() const;
 
  private:
@@ -140,7 +140,8 @@ result<skv::done> fitter::run_through(workers& team, std::span<const recording> 
   return skv::done{};
 }
 
-result<skv::profile_ptr> fitter::fit_profile() const {
+// And what it makes of a number, in bits.
+result<skv::profile_ptr> fitter::fit_profile(double& bits) const {
   skv::calibrator fit(format_.id, skv::mean_source::given, skv::format_id::bf16);
   do
     for (const run& r : runs_)
@@ -152,6 +153,9 @@ result<skv::profile_ptr> fitter::fit_profile() const {
             !ok)
           return ok.failure();
   while (fit.next_pass());
+  bits = 0;
+  for (const auto& [id, tensor_bits] : fit.bits())
+    bits += tensor_bits / static_cast<double>(tensors_.size());
   return fit.finish();
 }
 
@@ -207,9 +211,10 @@ result<fitted_predictor> fit_predictor(const predictor_model& m, workers& team,
   fitter f(m, format);
   if (auto ok = f.run_through(team, recordings); !ok) return ok.failure();
   const model_config& config = m.weights().config;
-  fitted_predictor fitted{std::make_shared<predictor_model>(m.with(f.maps())), nullptr, nullptr,
-                          f.report()};
-  auto plain = f.fit_profile();
+  fitted_predictor fitted;
+  fitted.predictor = std::make_shared<predictor_model>(m.with(f.maps()));
+  fitted.anchors = f.report();
+  auto plain = f.fit_profile(fitted.bits);
   if (!plain) return plain.failure();
   plain = attach(*plain, f.maps(), config);
   if (!plain) return plain.failure();

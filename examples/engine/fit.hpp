@@ -20,6 +20,7 @@ struct fitted_predictor {
   skv::profile_ptr profile;  ///< with the anchors attached, if there are any
   skv::profile_ptr
       linear;  ///< the same with linear propagation; null if not asked for, or if it does not pay
+  double bits = 0;  ///< per number of the calibration texts, without linear propagation
   std::vector<anchor_report> anchors;
 };
 

@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
   skv::result<skv::done> outcome = skv::done{};
   engine::add_generate(app, outcome);
   engine::add_prefill(app, outcome);
+  engine::add_evaluate(app, outcome);
   CLI11_PARSE(app, argc, argv);
   if (outcome) return 0;
   fmt::print(stderr, "skv_engine: {} ({})\n", outcome.failure().message,

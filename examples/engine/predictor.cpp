@@ -6,6 +6,7 @@
 #include <skv/format/byte_io.hpp>
 
 #include "engine/bf16.hpp"
+#include "engine/recording.hpp"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -163,13 +164,7 @@ model_predictor::model_predictor(const predictor_model& m, workers& team,
 skv::result<std::unique_ptr<model_predictor>> model_predictor::start(
     const predictor_model& m, workers& team, std::span<const std::int32_t> tokens,
     cache_format format) {
-  if (tokens.empty())
-    return skv::fail(skv::status::invalid_argument, "no tokens to predict a cache of");
-  for (const std::int32_t t : tokens)
-    if (t < 0 || static_cast<std::uint32_t>(t) >= m.weights().config.vocabulary)
-      return skv::fail(skv::status::invalid_argument,
-                       "token " + std::to_string(t) + ": the model has " +
-                           std::to_string(m.weights().config.vocabulary) + " tokens");
+  if (auto ok = check_tokens(m.weights().config, tokens); !ok) return ok.failure();
   return std::unique_ptr<model_predictor>(new model_predictor(m, team, tokens, std::move(format)));
 }
 

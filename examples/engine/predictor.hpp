@@ -57,8 +57,7 @@ class model_predictor {
  public:
   static constexpr skv::mean_source kSource = skv::mean_source::given;
 
-  /// Of tokens at positions 0, 1, ... Fails with invalid_argument for an id that the model does not have,
-  /// or no tokens.
+  /// Of tokens at positions 0, 1, ... Fails as check_tokens.
   static skv::result<std::unique_ptr<model_predictor>> start(const predictor_model& m,
                                                              workers& team,
                                                              std::span<const std::int32_t> tokens,
