@@ -39,8 +39,9 @@ struct yarn_ramp {
     if (low == high) high += 0.001;
   }
   float operator()(float frequency, std::uint32_t pair, double factor) const {
-    const double stretched = std::clamp((pair - low) / (high - low), 0.0, 1.0);
-    return static_cast<float>(stretched * frequency / factor + (1 - stretched) * frequency);
+    const auto stretched = static_cast<float>(std::clamp((pair - low) / (high - low), 0.0, 1.0));
+    const float plain = 1 - stretched;
+    return frequency / static_cast<float>(factor) * (1 - plain) + frequency * plain;
   }
 };
 

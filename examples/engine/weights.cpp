@@ -44,7 +44,8 @@ result<std::set<std::string>> shards(const std::filesystem::path& index) {
   std::set<std::string> names;
   try {
     const json j = json::parse(begin, begin + mapped->bytes().size());
-    for (const auto& [tensor, file] : j.at("weight_map").items()) names.insert(file);
+    const auto files = j.at("weight_map").get<std::map<std::string, std::string>>();
+    for (const auto& [tensor, file] : files) names.insert(file);
   } catch (const json::exception&) {
     return fail(status::corrupt, io::in_quotes(index.string()) + ": not an index of shards");
   }
