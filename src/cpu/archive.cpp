@@ -56,16 +56,16 @@ result<done> for_each_tile(job_list jobs, const archive_options& options, const 
 
 result<done> write_archive(container& c, const codec& coder, std::span<const std::byte> source,
                            const mean_lookup& means, const byte_sink& sink,
-                           const archive_options& options) {
+                           const archive_options& options, const outside_rows* outside) {
   if (source.size() != c.source_bytes())
     return fail(status::invalid_argument, "the streams do not add up to the source");
-  if (auto ok = check_coding(c, coder); !ok) return ok;
+  if (auto ok = check_coding(c, coder, outside); !ok) return ok;
   const auto tensor_means = all_means(c, coder, means);
   if (!tensor_means) return tensor_means.failure();
   c.records.assign(count_tiles(c.streams), {});
   std::optional<linear_encoder> linear;
   if (c.linear_base) {
-    auto made = linear_encoder::of(c, coder, source, *tensor_means);
+    auto made = linear_encoder::of(c, coder, source, *tensor_means, outside);
     if (!made) return made.failure();
     linear = *std::move(made);
   }
@@ -97,8 +97,8 @@ result<done> write_archive(container& c, const codec& coder, std::span<const std
 
 result<done> read_archive(const container& c, const codec& coder, std::span<const std::byte> file,
                           const mean_lookup& means, const placed_byte_sink& sink,
-                          const archive_options& options) {
-  if (auto ok = check_coding(c, coder); !ok) return ok;
+                          const archive_options& options, const outside_rows* outside) {
+  if (auto ok = check_coding(c, coder, outside); !ok) return ok;
   const auto tensor_means = all_means(c, coder, means);
   if (!tensor_means) return tensor_means.failure();
   if (auto written = sink(0, c.preamble); !written) return written;
@@ -126,16 +126,42 @@ result<done> read_archive(const container& c, const codec& coder, std::span<cons
   };
   if (!c.linear_base) return for_each_tile(job_list(c), options, decode, place);
 
-  const auto linear = linear_decoder::of(c, coder, file, *tensor_means);
+  const auto linear = linear_decoder::of(c, coder, file, *tensor_means, outside);
   if (!linear) return linear.failure();
   const job_list opaque(c, [](const stream& s) { return !s.is_tensor; });
   if (auto ok = for_each_tile(opaque, options, decode, place); !ok) return ok;
   return linear->for_each_tile(options, place);
 }
 
+result<done> read_opaque(const container& c, std::span<const std::byte> file, std::uint64_t offset,
+                         std::span<std::byte> out) {
+  const std::uint64_t end = offset + out.size();
+  std::uint64_t restored = 0;
+  const auto place = [&](std::uint64_t begin, std::span<const std::byte> bytes) {
+    const std::uint64_t from = std::max(begin, offset), to = std::min(begin + bytes.size(), end);
+    if (from >= to) return;
+    std::memcpy(out.data() + (from - offset), bytes.data() + (from - begin), to - from);
+    restored += to - from;
+  };
+  place(0, c.preamble);
+  job_list jobs(c);
+  while (const auto j = jobs.next()) {
+    const std::uint64_t begin = j->source_begin + j->begin_in_stream();
+    if (j->of->is_tensor || begin >= end || begin + j->opaque_bytes <= offset) continue;
+    std::vector<std::byte> chunk(j->source_size());
+    const tile_record& record = c.records[j->tile];
+    auto decoded = decode_opaque(record, file.subspan(j->file_begin, record.bytes()), chunk);
+    if (!decoded) return decoded;
+    place(begin, chunk);
+  }
+  if (restored != out.size())
+    return fail(status::invalid_argument, "bytes that are not all between the tensors");
+  return done{};
+}
+
 result<done> read_range(const container& c, const codec& coder, std::span<const std::byte> file,
                         const mean_lookup& means, const tensor_range& range,
-                        std::span<std::byte> out) {
+                        std::span<std::byte> out, const outside_rows* outside) {
   const auto at = std::ranges::find_if(
       c.streams, [&](const stream& s) { return s.is_tensor && s.id == range.id; });
   if (at == c.streams.end())
@@ -144,7 +170,7 @@ result<done> read_range(const container& c, const codec& coder, std::span<const 
       range.first_token > at->tokens - range.tokens || range.heads > at->heads ||
       range.first_head > at->heads - range.heads)
     return fail(status::invalid_argument, to_string(range.id) + ": no such tokens or heads");
-  if (auto ok = check_coding(c, coder); !ok) return ok;
+  if (auto ok = check_coding(c, coder, outside); !ok) return ok;
   const std::size_t number_bytes = coder.target().bytes();
   const std::size_t head_bytes = at->head_dim * number_bytes;
   const std::size_t out_row = range.heads * head_bytes;
@@ -173,7 +199,7 @@ result<done> read_range(const container& c, const codec& coder, std::span<const 
   if (c.linear_base) {
     const auto bases = all_means(c, coder, means);
     if (!bases) return bases.failure();
-    const auto linear = linear_decoder::of(c, coder, file, *bases);
+    const auto linear = linear_decoder::of(c, coder, file, *bases, outside);
     if (!linear) return linear.failure();
     return linear->read_tiles(stream_index, overlaps, place);
   }

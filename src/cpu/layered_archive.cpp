@@ -42,8 +42,9 @@ tensor_shape layered_archive::shape() const {
   return {s.id, static_cast<std::uint32_t>(s.tokens), s.heads, s.head_dim};
 }
 
-result<done> layered_archive::check(const container& c, const codec& coder) {
-  if (auto ok = check_coding(c, coder); !ok) return ok;
+result<done> layered_archive::check(const container& c, const codec& coder,
+                                    const outside_rows* outside) {
+  if (auto ok = check_coding(c, coder, outside); !ok) return ok;
   const stream* before = nullptr;
   for (const stream& s : c.streams) {
     if (!s.is_tensor) continue;
@@ -73,8 +74,8 @@ void layered_archive::advance() {
 }
 
 result<archive_writer> archive_writer::begin(container c, const codec& coder, byte_sink sink,
-                                             unsigned threads) {
-  if (auto ok = check(c, coder); !ok) return ok.failure();
+                                             unsigned threads, const outside_rows* outside) {
+  if (auto ok = check(c, coder, outside); !ok) return ok.failure();
   archive_writer w(coder, std::move(sink), thread_count(threads));
   w.c_ = std::move(c);
   w.c_.records.assign(count_tiles(w.c_.streams), {});
@@ -131,9 +132,10 @@ result<std::vector<std::byte>> archive_writer::finish() const {
 
 result<archive_reader> archive_reader::begin(container c, const codec& coder,
                                              std::span<const std::byte> file,
-                                             const predictor_identity& by, unsigned threads) {
+                                             const predictor_identity& by, unsigned threads,
+                                             const outside_rows* outside) {
   if (auto ok = require_predictor(c, by); !ok) return ok.failure();
-  if (auto ok = check(c, coder); !ok) return ok.failure();
+  if (auto ok = check(c, coder, outside); !ok) return ok.failure();
   archive_reader r(coder, file, thread_count(threads));
   r.at_ = c.tiles_begin;
   r.c_ = std::move(c);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <skv/cpu/outside.hpp>
+#include <skv/predict/embedding.hpp>
 
 #include "linear_kernels.hpp"
 
@@ -11,8 +13,7 @@ namespace {
 // Tokens that go through the products together: their inputs and sums stay in the cache.
 constexpr std::uint32_t kTokensAtOnce = 64;
 
-linear_kernels kernels_for(isa set, const profile& p) {
-  const format_id target = p.content().target, mean = p.content().mean;
+linear_kernels kernels_for(isa set, format_id target, format_id mean) {
   switch (set) {
     case isa::scalar: return scalar::find_linear_kernels(target, mean);
 #if defined(SKV_HAVE_X86_ISAS)
@@ -21,6 +22,10 @@ linear_kernels kernels_for(isa set, const profile& p) {
 #endif
     default: return portable::find_linear_kernels(target, mean);
   }
+}
+
+linear_kernels kernels_for(isa set, const profile& p) {
+  return kernels_for(set, p.content().target, p.content().mean);
 }
 
 row_view<const std::byte> from_token(row_view<const std::byte> rows, std::uint32_t token) {
@@ -45,53 +50,63 @@ std::size_t padded(std::uint32_t inputs) { return (std::size_t{inputs} + 3) / 4 
 
 }  // namespace
 
-struct linear_steps::channels : linear_channels {};
-
 linear_steps::linear_steps(profile_ptr p, isa set)
     : profile_(std::move(p)), isa_(is_available(set) ? set : isa::portable) {
   const profile_content& c = profile_->content();
-  turning_.resize(c.scales.size());
-  for (std::size_t i = 0; i < turning_.size(); ++i) {
-    turning& t = turning_[i];
-    t.last_use = i;
-    for (const std::uint32_t source : model().tensors[i].sources) turning_[source].last_use = i;
-    if (model().tensors[i].rotary == 0) continue;
-    const rotary& r = model().rotaries[model().tensors[i].rotary - 1];
-    const std::uint32_t head_dim = c.scales[i].head_dim;
-    t.frequencies_high.resize(head_dim);
-    t.frequencies_low.resize(head_dim);
-    for (std::uint32_t at = 0; at < c.scales[i].heads * head_dim; ++at) t.partners.push_back(at);
-    for (std::uint32_t pair = 0; pair < r.pairs(); ++pair) {
-      const std::uint32_t first = r.first_channel + (r.is_interleaved ? 2 * pair : pair);
-      const std::uint32_t second = first + (r.is_interleaved ? 1 : r.pairs());
-      const auto set_frequency = [&](std::uint32_t channel, std::uint64_t f) {
-        t.frequencies_high[channel] = static_cast<std::uint32_t>(f >> 32);
-        t.frequencies_low[channel] = static_cast<std::uint32_t>(f);
-      };
-      set_frequency(first, r.frequencies[pair]);
-      set_frequency(second, 0 - r.frequencies[pair]);
-      for (std::uint32_t head = 0; head < c.scales[i].heads * head_dim; head += head_dim)
-        std::swap(t.partners[head + first], t.partners[head + second]);
-    }
+  for (std::size_t i = 0; i < c.scales.size(); ++i) {
+    turning_.push_back(
+        turning_of(model().tensors[i].rotary, c.scales[i].heads, c.scales[i].head_dim));
+    turning_[i].last_use = i;
+    for (const std::uint32_t source : model().tensors[i].sources)
+      if (source < i) turning_[source].last_use = i;
   }
+  for (const linear_outside& o : model().outside)
+    outside_turning_.push_back(turning_of(o.rotary, o.heads, o.head_dim));
 }
+
+linear_steps::turning linear_steps::turning_of(std::uint8_t number, std::uint32_t heads,
+                                               std::uint32_t head_dim) const {
+  turning t;
+  if (number == 0) return t;
+  const rotary& r = model().rotaries[number - 1];
+  t.frequencies_high.resize(head_dim);
+  t.frequencies_low.resize(head_dim);
+  for (std::uint32_t at = 0; at < heads * head_dim; ++at) t.partners.push_back(at);
+  for (std::uint32_t pair = 0; pair < r.pairs(); ++pair) {
+    const std::uint32_t first = r.first_channel + (r.is_interleaved ? 2 * pair : pair);
+    const std::uint32_t second = first + (r.is_interleaved ? 1 : r.pairs());
+    const auto set_frequency = [&](std::uint32_t channel, std::uint64_t f) {
+      t.frequencies_high[channel] = static_cast<std::uint32_t>(f >> 32);
+      t.frequencies_low[channel] = static_cast<std::uint32_t>(f);
+    };
+    set_frequency(first, r.frequencies[pair]);
+    set_frequency(second, 0 - r.frequencies[pair]);
+    for (std::uint32_t head = 0; head < heads * head_dim; head += head_dim)
+      std::swap(t.partners[head + first], t.partners[head + second]);
+  }
+  return t;
+}
+
+struct linear_steps::channels : linear_channels {
+  // Of a tensor, or of outside rows.
+  template <class Innovating>
+  channels(const Innovating& from, const turning& turns, std::uint32_t heads,
+           std::uint32_t head_dim_) {
+    width = heads * head_dim_;
+    head_dim = head_dim_;
+    units = from.units.data();
+    centres = from.centres.data();
+    shifts = from.shifts.data();
+    if (turns.partners.empty()) return;
+    partners = turns.partners.data();
+    frequencies_high = turns.frequencies_high.data();
+    frequencies_low = turns.frequencies_low.data();
+  }
+};
 
 linear_steps::channels linear_steps::channels_of(std::size_t index) const {
   const tensor_scales& shape = profile_->content().scales[index];
-  const linear_tensor& t = model().tensors[index];
-  const turning& turns = turning_[index];
-  channels c;
-  c.width = shape.heads * shape.head_dim;
-  c.head_dim = shape.head_dim;
-  c.units = t.units.data();
-  c.centres = t.centres.data();
-  c.shifts = t.shifts.data();
-  if (!turns.partners.empty()) {
-    c.partners = turns.partners.data();
-    c.frequencies_high = turns.frequencies_high.data();
-    c.frequencies_low = turns.frequencies_low.data();
-  }
-  return c;
+  return {model().tensors[index], turning_[index], shape.heads, shape.head_dim};
 }
 
 result<std::size_t> linear_steps::find(tensor_id id, std::uint32_t heads,
@@ -114,6 +129,47 @@ innovations linear_steps::innovate(std::size_t index, std::span<const std::uint3
   return out;
 }
 
+innovations linear_steps::innovate_draft(std::size_t outside,
+                                         std::span<const std::uint32_t> positions,
+                                         row_view<const std::byte> numbers) const {
+  const linear_outside& o = model().outside[outside];
+  const channels c(o, outside_turning_[outside], o.heads, o.head_dim);
+  const auto format = static_cast<format_id>(o.format);
+  innovations out(positions.size() * c.width);
+  std::vector<std::uint32_t> scratch(linear_scratch(c.width));
+  kernels_for(isa_, format, format)
+      .innovate({c,
+                 static_cast<std::uint32_t>(positions.size()),
+                 positions.data(),
+                 numbers,
+                 {},
+                 out.data(),
+                 scratch.data()});
+  return out;
+}
+
+innovations linear_steps::innovate_embedding(std::size_t outside,
+                                             std::span<const std::uint32_t> ids,
+                                             const embedding_table& table) const {
+  const linear_outside& o = model().outside[outside];
+  const number_format format = table.format();
+  innovations out(ids.size() * o.width());
+  std::vector<std::uint32_t> patterns(o.width());
+  std::vector<std::int32_t> row(o.width());
+  for (std::size_t token = 0; token < ids.size(); ++token) {
+    if (ids[token] >= table.rows()) continue;
+    const std::byte* const numbers = table.row(ids[token]);
+    for (std::uint32_t i = 0; i < o.width(); ++i) {
+      patterns[i] = 0;
+      std::memcpy(&patterns[i], numbers + i * format.bytes(), format.bytes());
+    }
+    normalise(format, patterns, row);
+    for (std::uint32_t i = 0; i < o.width(); ++i)
+      out[token * o.width() + i] = embedding_innovation(row[i], o.centres[i], o.shifts[i]);
+  }
+  return out;
+}
+
 row_view<const std::byte> linear_steps::predict(std::size_t index,
                                                 std::span<const std::uint32_t> positions,
                                                 std::span<const innovations* const> from,
@@ -122,7 +178,8 @@ row_view<const std::byte> linear_steps::predict(std::size_t index,
   const linear_tensor& t = model().tensors[index];
   const channels c = channels_of(index);
   const std::size_t row_bytes =
-      std::size_t{c.width} * find_format(static_cast<std::uint8_t>(profile_->content().mean))->bytes();
+      std::size_t{c.width} *
+      find_format(static_cast<std::uint8_t>(profile_->content().mean))->bytes();
   if (!has_bases()) bases = {};
   if (!t.is_predicted && has_bases()) return bases;
   room.assign(positions.size() * row_bytes, std::byte{0});
@@ -145,14 +202,13 @@ row_view<const std::byte> linear_steps::predict(std::size_t index,
     for (std::uint32_t shard = 0; shard < shards && !t.sources.empty(); ++shard) {
       std::size_t at = 0;
       for (std::size_t s = 0; s < t.sources.size(); ++s) {
-        const tensor_scales& shape = profile_->content().scales[t.sources[s]];
-        const std::size_t width = std::size_t{shape.heads} * shape.head_dim, part = width / shards;
+        const auto [width, part, first_channel] = part_of_source(t.sources[s], shard);
         for (std::uint32_t token = 0; token < tokens; ++token) {
           std::int8_t* const to = inputs.data() + token * input_stride + at;
           if (from[s]->empty())
             std::memset(to, 0, part);
           else
-            std::memcpy(to, from[s]->data() + (begin + token) * width + shard * part, part);
+            std::memcpy(to, from[s]->data() + (begin + token) * width + first_channel, part);
         }
         at += part;
       }
@@ -182,6 +238,19 @@ row_view<const std::byte> linear_steps::predict(std::size_t index,
   return means;
 }
 
+// What a shard sees of a source's rows: a part of a tensor's, all of outside rows.
+linear_steps::source_part linear_steps::part_of_source(std::uint32_t source,
+                                                       std::uint32_t shard) const {
+  const auto& scales = profile_->content().scales;
+  if (source >= scales.size()) {
+    const std::size_t width = model().outside[source - scales.size()].width();
+    return {width, width, 0};
+  }
+  const std::size_t width = std::size_t{scales[source].heads} * scales[source].head_dim;
+  const std::size_t part = width / model().shards;
+  return {width, part, shard * part};
+}
+
 std::vector<std::uint32_t> position_range::list() const {
   std::vector<std::uint32_t> positions(count);
   for (std::uint32_t i = 0; i < count; ++i) positions[i] = static_cast<std::uint32_t>(first + i);
@@ -201,7 +270,14 @@ row_view<const std::byte> linear_chain::means(std::size_t index, position_range 
   const auto& sources = steps_->model().tensors[index].sources;
   std::vector<innovations> own(sources.size());
   std::vector<const innovations*> from;
+  const std::size_t tensors = steps_->model().tensors.size();
   for (std::size_t i = 0; i < sources.size(); ++i) {
+    if (sources[i] >= tensors) {
+      own[i] = outside_->at(sources[i] - tensors, range.first - outside_->first_position(),
+                            range.count);
+      from.push_back(&own[i]);
+      continue;
+    }
     const auto at = seen_.find(sources[i]);
     const bool fits = at != seen_.end() && at->second.range == range;
     if (at != seen_.end() && !fits) own[i] = moved(at->second.told, at->second.range, range);

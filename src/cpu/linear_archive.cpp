@@ -40,7 +40,8 @@ std::vector<std::size_t> linear_streams::chain_of(std::size_t stream) const {
   needed[index_of_[stream]] = true;
   for (std::size_t i = needed.size(); i-- > 0;)
     if (needed[i])
-      for (const std::uint32_t s : tensor(i).sources) needed[s] = true;
+      for (const std::uint32_t s : tensor(i).sources)
+        if (s < needed.size()) needed[s] = true;
   std::vector<std::size_t> streams = in_order();
   std::erase_if(streams, [&](std::size_t i) { return !needed[index_of_[i]]; });
   return streams;
@@ -48,10 +49,11 @@ std::vector<std::size_t> linear_streams::chain_of(std::size_t stream) const {
 
 result<linear_encoder> linear_encoder::of(const container& c, const codec& coder,
                                           std::span<const std::byte> source,
-                                          const std::vector<row_view<const std::byte>>& bases) {
+                                          const std::vector<row_view<const std::byte>>& bases,
+                                          const outside_rows* outside) {
   auto streams = linear_streams::of(c, coder);
   if (!streams) return streams.failure();
-  linear_encoder e(c, *std::move(streams), bases);
+  linear_encoder e(c, *std::move(streams), bases, outside);
   std::uint64_t begin = c.preamble.size();
   for (const stream& s : c.streams) {
     e.numbers_.push_back(source.data() + begin);
@@ -64,7 +66,7 @@ row_view<const std::byte> linear_encoder::means_of(const job& j,
                                                    std::vector<std::byte>& room) const {
   const std::size_t index = streams_.index_of(j.stream_index);
   const position_range range = positions_of(j);
-  linear_chain chain(streams_.steps());
+  linear_chain chain(streams_.steps(), outside_);
   for (const std::uint32_t source : streams_.tensor(index).sources) {
     const std::size_t i = streams_.stream_of(source);
     if (i == linear_streams::kNone) continue;
@@ -77,8 +79,8 @@ row_view<const std::byte> linear_encoder::means_of(const job& j,
     chain.add(source, {first, static_cast<std::uint32_t>(end - first)},
               {numbers_[i] + token * row_bytes, row_bytes}, from_token((*bases_)[i], token));
   }
-  return chain.means(index, range,
-                     from_token((*bases_)[j.stream_index], j.range.first_token), room);
+  return chain.means(index, range, from_token((*bases_)[j.stream_index], j.range.first_token),
+                     room);
 }
 
 // What a band remembers while its tensors are decoded.
@@ -104,10 +106,11 @@ class linear_decoder::chain : public linear_chain {
 
 result<linear_decoder> linear_decoder::of(const container& c, const codec& coder,
                                           std::span<const std::byte> file,
-                                          const std::vector<row_view<const std::byte>>& bases) {
+                                          const std::vector<row_view<const std::byte>>& bases,
+                                          const outside_rows* outside) {
   auto streams = linear_streams::of(c, coder);
   if (!streams) return streams.failure();
-  linear_decoder d(c, coder, *std::move(streams), file, bases);
+  linear_decoder d(c, coder, *std::move(streams), file, bases, outside);
   place p{0, c.preamble.size()};
   for (const stream& s : c.streams) {
     d.places_.push_back(p);
@@ -150,7 +153,7 @@ result<done> linear_decoder::for_each_tile(const archive_options& options,
       threads * std::clamp<std::uint64_t>(kBytesPerThread / tile_bytes, 1, kTilesPerThread);
   for (; first < end; first += at_once) {
     const std::uint64_t bands = std::min(at_once, end - first);
-    std::vector<chain> chains(bands, chain(streams_.steps()));
+    std::vector<chain> chains(bands, chain(streams_.steps(), outside_));
     for (const std::size_t stream : streams) {
       std::vector<std::optional<job>> jobs(bands);
       for (std::uint64_t b = 0; b < bands; ++b) jobs[b] = job_in(stream, first + b);
@@ -180,7 +183,7 @@ result<done> linear_decoder::read_tiles(
   const std::uint64_t first_band = s.first_position / s.tile_tokens;
   for (std::uint64_t tile = 0; tile < s.tiles(); ++tile) {
     if (!wanted(tile_at(s, tile))) continue;
-    chain c(streams_.steps());
+    chain c(streams_.steps(), outside_);
     std::vector<std::byte> bytes;
     for (const std::size_t i : streams) {
       const auto j = job_in(i, first_band + tile);

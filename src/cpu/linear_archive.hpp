@@ -4,7 +4,7 @@
 #include <functional>
 #include <limits>
 #include <skv/cpu/archive.hpp>
-#include <skv/cpu/linear.hpp>
+#include <skv/cpu/outside.hpp>
 
 #include "jobs.hpp"
 
@@ -21,8 +21,10 @@ class linear_streams {
   const linear_steps& steps() const { return steps_; }
   const linear_tensor& tensor(std::size_t index) const { return steps_.model().tensors[index]; }
   std::size_t index_of(std::size_t stream) const { return index_of_[stream]; }
-  /// kNone if the container lacks the tensor.
-  std::size_t stream_of(std::size_t index) const { return stream_of_[index]; }
+  /// kNone if the container lacks the tensor, and for outside rows.
+  std::size_t stream_of(std::size_t source) const {
+    return source < stream_of_.size() ? stream_of_[source] : kNone;
+  }
   /// Streams of tensors, in the order of coding.
   std::vector<std::size_t> in_order() const;
   /// A tensor's stream, and before it those that its means depend on.
@@ -39,22 +41,24 @@ class linear_streams {
 /// Encoding: all numbers are at hand, so tiles need not wait for each other.
 class linear_encoder {
  public:
-  /// Borrows everything but `coder`. Fails as linear_streams::of.
+  /// Borrows everything but `coder`; `outside` as linear_chain. Fails as linear_streams::of.
   static result<linear_encoder> of(const container& c, const codec& coder,
                                    std::span<const std::byte> source,
-                                   const std::vector<row_view<const std::byte>>& bases);
+                                   const std::vector<row_view<const std::byte>>& bases,
+                                   const outside_rows* outside);
 
   /// The means of a tile, in `room` or elsewhere.
   row_view<const std::byte> means_of(const job& j, std::vector<std::byte>& room) const;
 
  private:
   linear_encoder(const container& c, linear_streams streams,
-                 const std::vector<row_view<const std::byte>>& bases)
-      : c_(&c), streams_(std::move(streams)), bases_(&bases) {}
+                 const std::vector<row_view<const std::byte>>& bases, const outside_rows* outside)
+      : c_(&c), streams_(std::move(streams)), bases_(&bases), outside_(outside) {}
 
   const container* c_;
   linear_streams streams_;
   const std::vector<row_view<const std::byte>>* bases_;
+  const outside_rows* outside_;
   std::vector<const std::byte*> numbers_;  // of every stream
 };
 
@@ -65,17 +69,19 @@ class linear_decoder {
   /// Receives tiles on the calling thread.
   using tile_sink = std::function<result<done>(const job&, std::span<const std::byte>)>;
 
-  /// Borrows everything. Fails as linear_streams::of.
+  /// Borrows everything; `outside` as linear_chain. Fails as linear_streams::of.
   static result<linear_decoder> of(const container& c, const codec& coder,
                                    std::span<const std::byte> file,
-                                   const std::vector<row_view<const std::byte>>& bases);
+                                   const std::vector<row_view<const std::byte>>& bases,
+                                   const outside_rows* outside);
 
   /// Decodes all tensors, some bands at a time, tensor by tensor.
   result<done> for_each_tile(const archive_options& options, const tile_sink& sink) const;
 
   /// Decodes the wanted tiles of a tensor, and for each those that it depends on.
-  result<done> read_tiles(std::size_t stream, const std::function<bool(const tile_range&)>& wanted,
-                          const std::function<void(const job&, std::span<const std::byte>)>& sink) const;
+  result<done> read_tiles(
+      std::size_t stream, const std::function<bool(const tile_range&)>& wanted,
+      const std::function<void(const job&, std::span<const std::byte>)>& sink) const;
 
  private:
   class chain;
@@ -85,8 +91,13 @@ class linear_decoder {
 
   linear_decoder(const container& c, const codec& coder, linear_streams streams,
                  std::span<const std::byte> file,
-                 const std::vector<row_view<const std::byte>>& bases)
-      : c_(&c), coder_(&coder), streams_(std::move(streams)), file_(file), bases_(&bases) {}
+                 const std::vector<row_view<const std::byte>>& bases, const outside_rows* outside)
+      : c_(&c),
+        coder_(&coder),
+        streams_(std::move(streams)),
+        file_(file),
+        bases_(&bases),
+        outside_(outside) {}
 
   /// The tile of a stream in a band, if it has one.
   std::optional<job> job_in(std::size_t stream, std::uint64_t band) const;
@@ -96,6 +107,7 @@ class linear_decoder {
   linear_streams streams_;
   std::span<const std::byte> file_;
   const std::vector<row_view<const std::byte>>* bases_;
+  const outside_rows* outside_;
   std::vector<place> places_;              // of every stream
   std::vector<std::uint64_t> file_begin_;  // of every tile
 };

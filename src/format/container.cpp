@@ -58,7 +58,10 @@ std::vector<std::byte> metadata_of(const container& c) {
     append(out, s.tile_tokens);
     append(out, s.tile_heads);
   }
-  if (c.linear_base) append(out, first_position(c.streams));
+  if (c.linear_base) {
+    append(out, first_position(c.streams));
+    append(out, c.draft_hash);
+  }
   if (c.predictor) {
     append(out, static_cast<std::uint8_t>(c.predictor->name.size()));
     append(out, std::as_bytes(std::span(c.predictor->name)));
@@ -151,8 +154,11 @@ result<done> parse_metadata(std::span<const std::byte> bytes, container& c) {
       return fail(status::corrupt, "metadata: streams of more than 2^63 bytes");
     c.streams.push_back(s);
   }
-  if (c.linear_base && !parse_positions(in, c.streams))
-    return fail(status::corrupt, "metadata: linear propagation cannot go through these streams");
+  if (c.linear_base) {
+    if (!parse_positions(in, c.streams))
+      return fail(status::corrupt, "metadata: linear propagation cannot go through these streams");
+    c.draft_hash = in.read<std::uint64_t>();
+  }
   if (c.predictor && !parse_predictor(in, *c.predictor))
     return fail(status::corrupt, "metadata: its predictor has no name");
   const auto text = in.take(preamble);

@@ -10,13 +10,40 @@ namespace {
 
 std::uint64_t width_of(const linear_shape& s) { return std::uint64_t{s.heads} * s.head_dim; }
 
-// Inputs of a shard of tensor `t`: its sources' channels.
+// Inputs of a shard of tensor `t`: its part of tensors' channels, and all of outside rows'.
 std::uint64_t inputs_of(const linear_model& m, const linear_tensor& t,
                         std::span<const linear_shape> shapes) {
   std::uint64_t inputs = 0;
   for (std::uint32_t s : t.sources)
-    if (s < shapes.size()) inputs += width_of(shapes[s]) / m.shards;
+    if (s < shapes.size())
+      inputs += width_of(shapes[s]) / m.shards;
+    else if (s - shapes.size() < m.outside.size())
+      inputs += m.outside[s - shapes.size()].width();
   return inputs;
+}
+
+bool turns_within(const rotary& r, std::uint32_t head_dim) {
+  return r.first_channel <= head_dim && r.pairs() <= (head_dim - r.first_channel) / 2;
+}
+
+std::string complaint_about(const linear_model& m, const linear_outside& o) {
+  const bool is_embedding = o.kind == outside_kind::embedding;
+  if (o.kind > outside_kind::draft) return "they are of unknown kind";
+  if (!find_format(o.format) && !(is_embedding && o.format == 0))
+    return "their numbers are of unknown format";
+  if (o.heads == 0 || o.head_dim == 0 || width_of({o.heads, o.head_dim}) > kMaxInputs)
+    return "they have an impossible width";
+  if (is_embedding != (o.vocabulary != 0) ||
+      (is_embedding ? o.heads != 1 || o.rotary != 0 || o.id != tensor_id{}
+                    : o.hash != 0 || o.id.kind > tensor_kind::latent))
+    return "they have what is of another kind";
+  if (o.rotary > m.rotaries.size()) return "they turn with a rotary that is not there";
+  if (o.rotary != 0 && !turns_within(m.rotaries[o.rotary - 1], o.head_dim))
+    return "they turn more channels than a head has";
+  if (o.units.size() != (is_embedding ? 0 : o.width()) || o.centres.size() != o.width() ||
+      o.shifts.size() != o.width())
+    return "their channels have the wrong number";
+  return {};
 }
 
 std::string complaint_about(const linear_product& p, std::uint64_t inputs, std::uint64_t outputs,
@@ -37,15 +64,13 @@ std::string complaint_about(const linear_model& m, std::size_t index,
   const std::uint64_t width = width_of(shape);
   if (shape.heads % m.shards != 0) return "its heads cannot be divided among the shards";
   if (t.rotary > m.rotaries.size()) return "it turns with a rotary that is not there";
-  if (t.rotary != 0) {
-    const rotary& r = m.rotaries[t.rotary - 1];
-    if (r.first_channel > shape.head_dim || r.pairs() > (shape.head_dim - r.first_channel) / 2)
-      return "it turns more channels than a head has";
-  }
+  if (t.rotary != 0 && !turns_within(m.rotaries[t.rotary - 1], shape.head_dim))
+    return "it turns more channels than a head has";
   if (t.units.size() != width || t.centres.size() != width || t.shifts.size() != width)
     return "its channels have the wrong number";
   for (std::uint32_t s : t.sources)
-    if (s >= index) return "it is predicted from what comes after it";
+    if (s >= shapes.size() + m.outside.size() || (s >= index && s < shapes.size()))
+      return "it is predicted from what comes after it";
   if (!t.is_predicted && (!t.sources.empty() || t.rank != 0))
     return "it has sources and is not predicted";
   if (t.sources.empty()) return t.rank != 0 ? "it has a rank and no sources" : std::string();
@@ -53,8 +78,7 @@ std::string complaint_about(const linear_model& m, std::size_t index,
   if (inputs > kMaxInputs || t.rank > kMaxInputs) return "it has too many inputs";
   if (t.rank == 0) return complaint_about(t.to_output, inputs, width / m.shards, m.shards);
   std::string wrong = complaint_about(t.to_hidden, inputs, t.rank, m.shards);
-  if (wrong.empty())
-    wrong = complaint_about(t.to_output, t.rank, width / m.shards, m.shards);
+  if (wrong.empty()) wrong = complaint_about(t.to_output, t.rank, width / m.shards, m.shards);
   return wrong;
 }
 
@@ -114,21 +138,69 @@ std::string complaint_about(const linear_model& m, std::span<const linear_shape>
   for (const rotary& r : m.rotaries)
     if (r.frequencies.empty()) return "a rotary without frequencies";
   if (m.rotaries.size() > 255) return "too many rotaries";
+  for (std::size_t i = 0; i < m.outside.size(); ++i) {
+    const linear_outside& o = m.outside[i];
+    std::string wrong = complaint_about(m, o);
+    if (wrong.empty() && i > 0 &&
+        !(std::pair(m.outside[i - 1].kind, m.outside[i - 1].id) < std::pair(o.kind, o.id)))
+      wrong = "they are not in ascending order";
+    if (!wrong.empty()) return "outside rows " + std::to_string(i) + ": " + wrong;
+  }
   for (std::size_t i = 0; i < shapes.size(); ++i)
     if (std::string wrong = complaint_about(m, i, shapes); !wrong.empty())
       return "linear propagation of tensor " + std::to_string(i) + ": " + wrong;
   return {};
 }
 
+namespace {
+
+void append_outside(std::vector<std::byte>& out, const linear_outside& o) {
+  append(out, static_cast<std::uint8_t>(o.kind));
+  append(out, static_cast<std::uint8_t>(o.id.kind));
+  append(out, o.format);
+  append(out, o.rotary);
+  append(out, o.id.layer);
+  append(out, o.heads);
+  append(out, o.head_dim);
+  append(out, o.vocabulary);
+  append(out, o.hash);
+  append(out, std::as_bytes(std::span(o.units)));
+  append(out, std::as_bytes(std::span(o.shifts)));
+  for (std::int16_t c : o.centres) append(out, static_cast<std::uint16_t>(c));
+}
+
+linear_outside read_outside(byte_reader& in) {
+  linear_outside o;
+  o.kind = static_cast<outside_kind>(in.read<std::uint8_t>());
+  o.id.kind = static_cast<tensor_kind>(in.read<std::uint8_t>());
+  o.format = in.read<std::uint8_t>();
+  o.rotary = in.read<std::uint8_t>();
+  o.id.layer = in.read<std::uint32_t>();
+  o.heads = in.read<std::uint32_t>();
+  o.head_dim = in.read<std::uint32_t>();
+  o.vocabulary = in.read<std::uint32_t>();
+  o.hash = in.read<std::uint64_t>();
+  const std::uint64_t width = width_of({o.heads, o.head_dim});
+  if (width > kMaxInputs) in.take(in.left() + 1);
+  o.units = read_array<std::uint8_t>(in, o.kind == outside_kind::embedding ? 0 : width);
+  o.shifts = read_array<std::uint8_t>(in, width);
+  o.centres = read_array<std::int16_t>(in, width);
+  return o;
+}
+
+}  // namespace
+
 void append(std::vector<std::byte>& out, const linear_model& m) {
   append(out, m.shards);
   append(out, static_cast<std::uint32_t>(m.rotaries.size()));
+  append(out, static_cast<std::uint32_t>(m.outside.size()));
   for (const rotary& r : m.rotaries) {
     append(out, static_cast<std::uint32_t>(r.is_interleaved));
     append(out, r.first_channel);
     append(out, r.pairs());
     for (std::uint64_t f : r.frequencies) append(out, f);
   }
+  for (const linear_outside& o : m.outside) append_outside(out, o);
   for (const linear_tensor& t : m.tensors) {
     append(out, static_cast<std::uint8_t>(t.is_predicted));
     append(out, t.rotary);
@@ -149,6 +221,7 @@ linear_model read_linear_model(byte_reader& in, mean_source base,
   m.base = base;
   m.shards = in.read<std::uint32_t>();
   const auto rotaries = in.read<std::uint32_t>();
+  const auto outside = in.read<std::uint32_t>();
   const auto fail = [&] { in.take(in.left() + 1); };
   if (m.shards == 0 || rotaries > 255) fail();
   for (std::uint32_t i = 0; i < rotaries && in.ok(); ++i) {
@@ -161,6 +234,7 @@ linear_model read_linear_model(byte_reader& in, mean_source base,
     r.frequencies = read_array<std::uint64_t>(in, pairs);
     m.rotaries.push_back(std::move(r));
   }
+  for (std::uint32_t i = 0; i < outside && in.ok(); ++i) m.outside.push_back(read_outside(in));
   for (const linear_shape& shape : shapes) {
     if (!in.ok()) break;
     linear_tensor t;
@@ -180,8 +254,7 @@ linear_model read_linear_model(byte_reader& in, mean_source base,
     if (!in.ok()) break;
     if (t.rank != 0) t.to_hidden = read_product(in, inputs, t.rank, m.shards);
     if (!t.sources.empty())
-      t.to_output =
-          read_product(in, t.rank != 0 ? t.rank : inputs, width / m.shards, m.shards);
+      t.to_output = read_product(in, t.rank != 0 ? t.rank : inputs, width / m.shards, m.shards);
     m.tensors.push_back(std::move(t));
   }
   return m;
@@ -189,7 +262,7 @@ linear_model read_linear_model(byte_reader& in, mean_source base,
 
 std::string slice_linear_model(const linear_model& m, std::span<const linear_shape> shapes,
                                std::uint32_t first, std::uint32_t count, linear_model& sliced) {
-  sliced = {m.base, 0, m.rotaries, {}};
+  sliced = {m.base, 0, m.rotaries, m.outside, {}};
   for (std::size_t i = 0; i < shapes.size(); ++i) {
     const std::uint32_t heads = shapes[i].heads / m.shards;
     const std::uint32_t shards = count / heads, first_shard = first / heads;
@@ -199,8 +272,8 @@ std::string slice_linear_model(const linear_model& m, std::span<const linear_sha
     linear_tensor t = m.tensors[i];
     const auto channels = [&](const auto& all) {
       const auto begin = all.begin() + std::ptrdiff_t{first} * shapes[i].head_dim;
-      return std::remove_cvref_t<decltype(all)>(
-          begin, begin + std::ptrdiff_t{count} * shapes[i].head_dim);
+      return std::remove_cvref_t<decltype(all)>(begin,
+                                                begin + std::ptrdiff_t{count} * shapes[i].head_dim);
     };
     t.units = channels(t.units);
     t.centres = channels(t.centres);

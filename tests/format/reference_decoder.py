@@ -2,18 +2,19 @@
 """A decoder of .skv files written from docs/format.md alone: slow, plain, standard library only.
 
     reference_decoder.py tile PROFILE RECORD LAYER KIND HEADS HEAD_DIM FIRST_HEAD HEAD_COUNT TOKENS TILE MEANS OUT
-    reference_decoder.py file SKV PROFILE MEANS OUT
+    reference_decoder.py file SKV PROFILE MEANS OUT [EMBEDDING IDS DRAFT]
 
 RECORD is the twelve bytes of a tile record in hexadecimal. TILE, MEANS and OUT are files; MEANS holds
 the means of the tile, or of all tensor streams of the file, contiguous; an empty file if there are none.
-The hashes of tiles are compared, xxHash checksums are not. No zstd: metadata and opaque chunks must be
+EMBEDDING has the numbers of the table, IDS a u32 for every token, DRAFT the tensors that the profile names,
+with all tokens, one after the other. The hashes of tiles are compared, xxHash checksums are not. No zstd: metadata and opaque chunks must be
 stored as they are.
 """
 import math
 import struct
 import sys
 
-FORMATS = {1: (8, 7), 2: (5, 10), 3: (4, 3), 4: (5, 2)}  # exponent bits, mantissa bits
+FORMATS = {1: (8, 7), 2: (5, 10), 3: (4, 3), 4: (5, 2), 0: (8, 23)}  # exponent bits, mantissa bits
 MASK = 0xFFFFFFFF
 
 class Corrupt(Exception):
@@ -170,22 +171,33 @@ class Linear:
         self.p, self.shapes, self.tensors = profile, shapes, []
 
     def read(self, b, at):
-        self.shards, rotaries = struct.unpack_from('<II', b, at)
-        at, self.rotaries = at + 8, []
+        self.shards, rotaries, outside = struct.unpack_from('<III', b, at)
+        at, self.rotaries, self.outside = at + 12, [], []
         for _ in range(rotaries):
             interleaved, first, pairs = struct.unpack_from('<III', b, at)
             frequencies = struct.unpack_from('<%dQ' % pairs, b, at + 12)
             at += 12 + 8 * pairs
             self.rotaries.append((interleaved, first, frequencies))
+        for _ in range(outside):
+            draft, kind, form, rotary, layer, heads, head_dim, rows, _ = struct.unpack_from('<BBBBIIIIQ', b, at)
+            at, C = at + 28, heads * head_dim
+            units, at = b[at:at + C * draft], at + C * draft
+            shifts, centres = b[at:at + C], struct.unpack_from('<%dh' % C, b, at + C)
+            at += 3 * C
+            form = Format(form)
+            self.outside.append((draft, form, C, rows, units, shifts, centres,
+                                 self.turns(rotary, heads, head_dim)))
+        widths = [h * d // self.shards for h, d in self.shapes] + [o[2] for o in self.outside]
+        N = len(self.shapes)
         for heads, head_dim in self.shapes:
             predicted, rotary, sources, rank = struct.unpack_from('<BBHI', b, at)
             sources, at = struct.unpack_from('<%dI' % sources, b, at + 8), at + 8 + 4 * sources
-            require(all(s < len(self.tensors) for s in sources), 'sources')
+            require(all(s < len(self.tensors) or N <= s < N + outside for s in sources), 'sources')
             C = heads * head_dim
             units, shifts = b[at:at + C], b[at + C:at + 2 * C]
             centres = struct.unpack_from('<%dh' % C, b, at + 2 * C)
             at += 4 * C
-            inputs = sum(self.shapes[s][0] * self.shapes[s][1] for s in sources) // self.shards
+            inputs = sum(widths[s] for s in sources)
             products = []
             if rank:
                 products.append(Product(inputs, rank, self.shards))
@@ -227,8 +239,32 @@ class Linear:
         row = self.turned(row, turns, position, 1)
         return [clip(rounded(d - c, s), 127) for d, c, s in zip(row, centres, shifts)]
 
+    def draft_row(self, outside, position, numbers):
+        _, f, _, _, units, shifts, centres, turns = self.outside[outside]
+        row = [clip(fixed(f, x, unit) or 0, 32767) for x, unit in zip(numbers, units)]
+        row = self.turned(row, turns, position, 1)
+        return [clip(rounded(d - c, s), 127) for d, c, s in zip(row, centres, shifts)]
+
+    def embedding_row(self, outside, numbers):
+        _, f, C, _, _, shifts, centres, _ = self.outside[outside]
+        sized = []
+        for x in numbers:
+            u = x & f.magnitude_mask
+            e = max(u >> f.M, 1)
+            has_value = u != 0x7F if f.E == 4 else u >> f.M != f.max_exponent
+            sized.append((e, (u - (e - 1 << f.M)) * has_value))
+        top = max([e + floor_log2(sig) for e, sig in sized if sig], default=None)
+        if top is None:
+            row = [0] * C
+        else:
+            m = [sig << e - top + 14 if e - top + 14 >= 0 else rounded(sig, top - 14 - e) for e, sig in sized]
+            norm = math.isqrt((sum(x * x for x in m) << 16) // C)
+            row = [min(((x << 18) + norm // 2) // norm, 32767) for x in m]
+            row = [-v if x >> f.bits - 1 else v for x, v in zip(numbers, row)]
+        return [clip(rounded(d - c, s), 127) for d, c, s in zip(row, centres, shifts)]
+
     def means(self, index, position, told, bases):
-        """`told` are the innovations of each tensor at this position, or None."""
+        """`told` are the innovations of each tensor at this position, or None, and of all outside rows."""
         predicted, sources, units, _, centres, products, turns = self.tensors[index]
         if not predicted:
             return list(bases)
@@ -238,6 +274,9 @@ class Linear:
             for shard in range(self.shards):
                 inputs = []
                 for s in sources:
+                    if s >= len(self.shapes):
+                        inputs += told[s]
+                        continue
                     heads, head_dim = self.shapes[s]
                     part = heads * head_dim // self.shards
                     inputs += (told[s] or [0] * (heads * head_dim))[shard * part:(shard + 1) * part]
@@ -405,7 +444,7 @@ def tile_hash(tokens, width, patterns):
     return avalanche(total + tokens * 0x27D4EB2F + width * 0x165667B1 & MASK)
 
 def unpack(f, b):
-    return list(struct.unpack('<%d%s' % (len(b) // f.bytes, 'BH'[f.bytes - 1]), b))
+    return list(struct.unpack('<%d%s' % (len(b) // f.bytes, '.BH.I'[f.bytes]), b))
 
 def decode_tile(p, record, codes, tokens, width, image, means):
     """The patterns of a tile; `means` are patterns too, or empty."""
@@ -452,7 +491,7 @@ def decode_tile(p, record, codes, tokens, width, image, means):
 def pack(f, numbers):
     return struct.pack('<%d%s' % (len(numbers), 'BH'[f.bytes - 1]), *numbers)
 
-def decode_file(skv, p, means_bytes):
+def decode_file(skv, p, means_bytes, embedding=b'', ids=b'', draft=b''):
     (magic, version, features, size, _, stored, metadata, tiles, target, source, mean, base,
      _) = struct.unpack_from('<4sHHQ16sIIIBBBBQ', skv)
     require(magic == b'SKVC' and version == 1 and features <= 3, 'header')
@@ -462,8 +501,8 @@ def decode_file(skv, p, means_bytes):
     require((target, source, mean) == (p.target, p.source, p.mean), 'profile')
     require(stored == metadata, 'compressed metadata: not here')
     streams, preamble, embedded = struct.unpack_from('<III', skv, 56)
-    text = 68 + 32 * streams + 4 * features
-    first_position = struct.unpack_from('<I', skv, text - 4)[0] if features else 0
+    text = 68 + 32 * streams + 12 * features
+    first_position = struct.unpack_from('<I', skv, text - 12)[0] if features else 0
     if named:
         require((base if features else source) == 2 and is_name(skv[text + 1:text + 1 + skv[text]]), 'predictor')
         text += 1 + skv[text] + 16
@@ -511,7 +550,20 @@ def decode_file(skv, p, means_bytes):
         tensors.append(((layer, kind), len(parts), begin, heads, head_dim, bases, tiles_of))
         parts.append([0] * (count * width))
 
-    told = {}
+    told, at_draft = {}, 0
+    for i, (is_draft, f, C, rows, *_) in enumerate(p.linear.outside if features else []):
+        ids_of = struct.unpack('<%dI' % (len(ids) // 4), ids)
+        for token in range(longest):
+            place, row = (len(p.numbers) + i, first_position + token), C * f.bytes
+            if is_draft:
+                numbers = unpack(f, draft[at_draft:at_draft + row])
+                at_draft += row
+                told[place] = p.linear.draft_row(i, first_position + token, numbers)
+            elif ids_of[token] < rows:
+                at_row = ids_of[token] * row
+                told[place] = p.linear.embedding_row(i, unpack(f, embedding[at_row:at_row + row]))
+            else:
+                told[place] = [0] * C
     for (layer, kind), part, begin, heads, head_dim, bases, tiles_of in sorted(tensors, key=lambda t: t[0]):
         width, stream = heads * head_dim, parts[part]
         number = p.numbers[layer, kind] if features else None
@@ -523,7 +575,8 @@ def decode_file(skv, p, means_bytes):
             if features:
                 means = []
                 for row in range(t, t + tokens):
-                    at_position = [told.get((i, begin + row)) for i in range(len(p.numbers))]
+                    at_position = [told.get((i, begin + row))
+                                   for i in range(len(p.numbers) + len(p.linear.outside))]
                     means += p.linear.means(number, begin + row, at_position,
                                             bases[row * width:(row + 1) * width])
             numbers = decode_tile(p, record, codes, tokens, len(cols), image, means)
@@ -543,8 +596,8 @@ def decode_file(skv, p, means_bytes):
 def main(arguments):
     read = lambda path: open(path, 'rb').read()
     if arguments[0] == 'file':
-        _, skv, profile, means, out = arguments
-        restored = decode_file(read(skv), Profile(read(profile)), read(means))
+        _, skv, profile, means, out, *outside = arguments
+        restored = decode_file(read(skv), Profile(read(profile)), read(means), *map(read, outside))
     else:
         _, profile, record, layer, kind, heads, head_dim, first, count, tokens, tile, means, out = arguments
         p = Profile(read(profile))

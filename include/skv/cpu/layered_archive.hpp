@@ -19,7 +19,7 @@ class layered_archive {
 
  protected:
   // Borrows `c` and `coder`. Tensors must ascend by id and have fewer than 2^32 tokens.
-  static result<done> check(const container& c, const codec& coder);
+  static result<done> check(const container& c, const codec& coder, const outside_rows* outside);
   layered_archive(const codec& coder, unsigned threads) : coder_(&coder), threads_(threads) {}
 
   result<done> check_next(bool is_tensor, mean_source source) const;
@@ -43,9 +43,10 @@ class archive_writer : public layered_archive {
  public:
   /// `c` has everything but records. `sink` receives the tiles' bytes; in the file they follow what `finish`
   /// returns, whose size is that of front_matter(c) with count_tiles(c.streams) records. Borrows `coder`.
+  /// `outside`: the rows that the predictor has, if the profile predicts from any; only compared.
   /// Fails with invalid_argument (streams that do not ascend) or wrong_profile.
   static result<archive_writer> begin(container c, const codec& coder, byte_sink sink,
-                                      unsigned threads = 0);
+                                      unsigned threads = 0, const outside_rows* outside = nullptr);
 
   /// The next tensor: asks `p` for its means, encodes its numbers (as in codec::encode, [tokens][heads *
   /// head_dim]) and shows them to `p`. Fails with invalid_argument (the next stream is no tensor, `p` has no
@@ -76,12 +77,12 @@ class archive_writer : public layered_archive {
 /// The mirror: the same loop with the same predictor.
 class archive_reader : public layered_archive {
  public:
-  /// A file, of which `c` was parsed, and the predictor that its reader has. Borrows `file` and `coder`. Fails
+  /// A file, of which `c` was parsed, and the predictor and outside rows that its reader has. Borrows `file` and `coder`. Fails
   /// with wrong_prediction if another predictor made the file's means, wrong_profile, or corrupt (streams
   /// that do not ascend), before anything is decoded.
   static result<archive_reader> begin(container c, const codec& coder,
                                       std::span<const std::byte> file, const predictor_identity& by,
-                                      unsigned threads = 0);
+                                      unsigned threads = 0, const outside_rows* outside = nullptr);
 
   /// The next tensor: asks `p`, decodes into `numbers`, shows them to `p`. Fails as archive_writer::write, or
   /// as codec::decode; `numbers` then hold no particular values.

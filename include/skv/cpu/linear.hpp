@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <skv/cpu/codec.hpp>
+#include <skv/cpu/embedding_table.hpp>
 #include <skv/predict/predictor.hpp>
 #include <span>
 #include <vector>
@@ -15,8 +17,8 @@ using innovations = std::vector<std::int8_t>;
 
 /// The steps of a profile's linear propagation. Immutable: several threads may use one at once.
 ///
-/// Tensors go by their place in the profile's list, `index`; all tokens are at hand with all heads.
-/// `positions` has an entry per token, the one that its K was turned by: any order, any u32.
+/// Tensors go by their place in the profile's list, `index`, and outside rows by theirs in the model's,
+/// `outside`; all tokens are at hand with all heads. `positions` has an entry per token, the one that its K was turned by: any order, any u32.
 /// Numbers are patterns in the profile's target format, bases and means in its mean format; bases
 /// are only read if the model has them. Every instruction set gives the same integers.
 class linear_steps {
@@ -33,10 +35,16 @@ class linear_steps {
   /// What a tensor, seen exactly, tells those that are predicted from it.
   innovations innovate(std::size_t index, std::span<const std::uint32_t> positions,
                        row_view<const std::byte> numbers, row_view<const std::byte> bases) const;
+  /// What a tensor of a draft's cache tells.
+  innovations innovate_draft(std::size_t outside, std::span<const std::uint32_t> positions,
+                             row_view<const std::byte> numbers) const;
+  /// What the embeddings of token ids tell; nothing (zeros) if there is none of that id.
+  innovations innovate_embedding(std::size_t outside, std::span<const std::uint32_t> ids,
+                                 const embedding_table& table) const;
 
   /// The means of a tensor: in `room`, [tokens][heads * head_dim], or the bases themselves if it is
-  /// not predicted. `from` has the innovations of each source for the same tokens; an empty one
-  /// stands for zeros (a layer that does not have these tokens).
+  /// not predicted. `from` has the innovations of each source for the same tokens, wherever they come
+  /// from; an empty one stands for zeros (a layer that does not have these tokens).
   row_view<const std::byte> predict(std::size_t index, std::span<const std::uint32_t> positions,
                                     std::span<const innovations* const> from,
                                     row_view<const std::byte> bases,
@@ -52,12 +60,17 @@ class linear_steps {
     std::vector<std::uint32_t> frequencies_high, frequencies_low;  // [head_dim]
     std::size_t last_use = 0;
   };
+  struct source_part {
+    std::size_t width, part, first_channel;
+  };
   struct channels;
+  source_part part_of_source(std::uint32_t source, std::uint32_t shard) const;
+  turning turning_of(std::uint8_t number, std::uint32_t heads, std::uint32_t head_dim) const;
   channels channels_of(std::size_t index) const;
 
   profile_ptr profile_;
   isa isa_;
-  std::vector<turning> turning_;
+  std::vector<turning> turning_, outside_turning_;
 };
 
 /// Consecutive tokens of a tensor, by position.
@@ -69,12 +82,16 @@ struct position_range {
   friend bool operator==(position_range, position_range) = default;
 };
 
+class outside_rows;
+
 /// The state of linear propagation through a run of positions, tensor by tensor: innovations that are
 /// still to be used. Tensors are named by their place in the profile; one that lacks some tokens, or
-/// all, counts as zeros there. Borrows `steps`.
+/// all, counts as zeros there. Borrows `steps`, and `outside`, which must be there, for consecutive
+/// positions, if the model has outside rows.
 class linear_chain {
  public:
-  explicit linear_chain(const linear_steps& steps) : steps_(&steps) {}
+  explicit linear_chain(const linear_steps& steps, const outside_rows* outside = nullptr)
+      : steps_(&steps), outside_(outside) {}
 
   /// Takes what an exact tensor tells, and drops what nothing after it is predicted from.
   void add(std::size_t index, position_range range, row_view<const std::byte> numbers,
@@ -94,52 +111,8 @@ class linear_chain {
     innovations told;
   };
   const linear_steps* steps_;
+  const outside_rows* outside_;
   std::map<std::size_t, entry> seen_;
-};
-
-/// Linear propagation as a predictor (predict/predictor.hpp) over a base: `none` or a `reference`.
-/// Its state are the innovations that are still to be used, of one tensor to three.
-template <predictor Base>
-class linear {
- public:
-  static constexpr mean_source kSource = mean_source::given;
-
-  /// `positions` of the tokens of all tensors that will be asked for. Tensors come in the profile's
-  /// order; those left out count as zeros.
-  linear(profile_ptr p, Base base, std::vector<std::uint32_t> positions)
-      : steps_(std::move(p)), base_(std::move(base)), positions_(std::move(positions)) {}
-
-  /// Null for a tensor that the profile does not know, or with more tokens than positions.
-  row_view<const std::byte> predict(const tensor_shape& t) {
-    bases_ = base_.predict(t);
-    const auto index = steps_.find(t.id, t.heads, t.head_dim);
-    if (!index || t.tokens > positions_.size()) return {};
-    std::vector<const innovations*> from;
-    for (const std::uint32_t s : steps_.model().tensors[*index].sources) {
-      const auto at = seen_.find(s);
-      from.push_back(at == seen_.end() ? &none_ : &at->second);
-    }
-    return steps_.predict(*index, std::span(positions_).first(t.tokens), from, bases_, means_);
-  }
-
-  void update(const tensor_shape& t, row_view<const std::byte> exact) {
-    const auto index = steps_.find(t.id, t.heads, t.head_dim);
-    if (!index || t.tokens > positions_.size()) return;
-    base_.update(t, exact);
-    std::erase_if(seen_, [&](const auto& s) { return steps_.last_use(s.first) <= *index; });
-    if (steps_.last_use(*index) > *index)
-      seen_[*index] =
-          steps_.innovate(*index, std::span(positions_).first(t.tokens), exact, bases_);
-  }
-
- private:
-  linear_steps steps_;
-  Base base_;
-  std::vector<std::uint32_t> positions_;
-  std::map<std::size_t, innovations> seen_;
-  innovations none_;
-  row_view<const std::byte> bases_;
-  std::vector<std::byte> means_;
 };
 
 }  // namespace skv::cpu

@@ -72,6 +72,7 @@ struct container {
   /// With linear propagation, what it corrects: `none`, or `given` by a reference. The source is then
   /// `given`; choose_linear_tiles says what is true of the streams.
   std::optional<mean_source> linear_base;
+  std::uint64_t draft_hash = 0;     ///< with linear propagation: cpu::outside_rows::draft_hash
   /// Who makes the given means (with linear propagation, the given bases), if the file says so.
   std::optional<predictor_identity> predictor;
   std::vector<std::byte> preamble;  ///< source bytes before the first stream: its header

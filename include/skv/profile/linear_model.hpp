@@ -13,7 +13,7 @@ namespace skv {
 
 /// A rotary embedding: channels of a head that turn in pairs, with the position.
 struct rotary {
-  bool is_interleaved = false;      ///< pairs (f + 2i, f + 2i + 1), otherwise (f + i, f + i + pairs)
+  bool is_interleaved = false;  ///< pairs (f + 2i, f + 2i + 1), otherwise (f + i, f + i + pairs)
   std::uint32_t first_channel = 0;  ///< f
   /// Per pair: turns per position, times 2^64.
   std::vector<std::uint64_t> frequencies;
@@ -24,8 +24,8 @@ struct rotary {
 /// An integer matrix product: sums of inputs times weights, then scaled. `shards` matrices side by
 /// side, each with its own inputs and outputs.
 struct linear_product {
-  std::uint32_t inputs = 0;   ///< of a shard
-  std::uint32_t outputs = 0;  ///< of a shard
+  std::uint32_t inputs = 0;                ///< of a shard
+  std::uint32_t outputs = 0;               ///< of a shard
   std::vector<std::uint16_t> multipliers;  ///< [shards][outputs], below 2^15
   std::vector<std::uint8_t> shifts;        ///< [shards][outputs]
   /// [shards][input_groups][outputs][4]. In a profile they lie in its bytes; whoever makes one keeps
@@ -41,8 +41,8 @@ struct linear_tensor {
   bool is_predicted = false;  ///< otherwise its means are its bases
   std::uint8_t rotary = 0;    ///< 0: none; otherwise a rotary's number, from 1
   std::uint32_t rank = 0;     ///< 0: full, one product; otherwise hidden values per shard
-  /// Tensors that it is predicted from: their places in the profile, below its own. None: the
-  /// correction is the centre alone.
+  /// What it is predicted from: tensors by their places in the profile, below its own, and outside rows
+  /// by theirs behind all tensors. None: the correction is the centre alone.
   std::vector<std::uint32_t> sources;
   std::vector<std::uint8_t> units;    ///< per channel: exponent + 128
   std::vector<std::int16_t> centres;  ///< per channel: the usual deviation, in units
@@ -51,11 +51,37 @@ struct linear_tensor {
   linear_product to_output;           ///< if there are sources
 };
 
+/// What outside rows are made of. Wire ids: docs/format.md, section "Outside rows".
+enum class outside_kind : std::uint8_t {
+  embedding = 0,  ///< the token's row of a table, normalised
+  draft = 1,      ///< a tensor in the cache of another model on the same tokens
+};
+
+/// Rows that both ends hold besides a cache and its bases, as a source: innovations as all others,
+/// [tokens][heads * head_dim]. Every shard sees all of a row.
+struct linear_outside {
+  outside_kind kind = outside_kind::draft;
+  tensor_id id;                     ///< of the draft's tensor
+  std::uint8_t format = 0;          ///< wire id of its numbers; of an embedding also 0: IEEE single
+  std::uint8_t rotary = 0;          ///< as a tensor's; 0 for an embedding
+  std::uint32_t heads = 1;          ///< 1 for an embedding
+  std::uint32_t head_dim = 0;       ///< for an embedding the width of its rows
+  std::uint32_t vocabulary = 0;     ///< an embedding's rows
+  std::uint64_t hash = 0;           ///< of an embedding's numbers
+  std::vector<std::uint8_t> units;  ///< as a tensor's; none for an embedding
+  std::vector<std::int16_t> centres;
+  std::vector<std::uint8_t> shifts;
+
+  std::uint32_t width() const { return heads * head_dim; }
+};
+
 /// Linear propagation over a profile's tensors.
 struct linear_model {
   mean_source base = mean_source::none;  ///< what is corrected: nothing (zeros), or means given
   std::uint32_t shards = 1;  ///< head ranges that do not see each other; divides all head counts
   std::vector<rotary> rotaries;
+  std::vector<linear_outside>
+      outside;  ///< source tensors.size() + i is outside[i]; ascending (kind, id)
   std::vector<linear_tensor> tensors;  ///< as the profile's scales
 };
 
