@@ -133,30 +133,31 @@ result<done> read_archive(const container& c, const codec& coder, std::span<cons
   return linear->for_each_tile(options, place);
 }
 
-result<done> read_opaque(const container& c, std::span<const std::byte> file, std::uint64_t offset,
-                         std::span<std::byte> out) {
-  const std::uint64_t end = offset + out.size();
-  std::uint64_t restored = 0;
-  const auto place = [&](std::uint64_t begin, std::span<const std::byte> bytes) {
-    const std::uint64_t from = std::max(begin, offset), to = std::min(begin + bytes.size(), end);
-    if (from >= to) return;
-    std::memcpy(out.data() + (from - offset), bytes.data() + (from - begin), to - from);
-    restored += to - from;
+result<std::vector<std::byte>> read_opaque(const container& c, std::span<const std::byte> file,
+                                           std::uint64_t offset, std::uint64_t bytes) {
+  // Grows with what is decoded: nothing is believed of what a file announces.
+  std::vector<std::byte> out;
+  const auto take = [&](std::uint64_t begin, std::span<const std::byte> from) {
+    const std::uint64_t at = offset + out.size();
+    if (at < begin || at >= begin + from.size()) return;
+    const auto rest = from.subspan(at - begin);
+    const auto part = rest.first(std::min<std::uint64_t>(rest.size(), bytes - out.size()));
+    out.insert(out.end(), part.begin(), part.end());
   };
-  place(0, c.preamble);
+  take(0, c.preamble);
   job_list jobs(c);
-  while (const auto j = jobs.next()) {
-    const std::uint64_t begin = j->source_begin + j->begin_in_stream();
-    if (j->of->is_tensor || begin >= end || begin + j->opaque_bytes <= offset) continue;
+  while (out.size() < bytes) {
+    const auto j = jobs.next();
+    if (!j) return fail(status::invalid_argument, "bytes that are not all between the tensors");
+    const std::uint64_t begin = j->source_begin + j->begin_in_stream(), at = offset + out.size();
+    if (j->of->is_tensor || at < begin || at >= begin + j->opaque_bytes) continue;
     std::vector<std::byte> chunk(j->source_size());
     const tile_record& record = c.records[j->tile];
     auto decoded = decode_opaque(record, file.subspan(j->file_begin, record.bytes()), chunk);
-    if (!decoded) return decoded;
-    place(begin, chunk);
+    if (!decoded) return decoded.failure();
+    take(begin, chunk);
   }
-  if (restored != out.size())
-    return fail(status::invalid_argument, "bytes that are not all between the tensors");
-  return done{};
+  return out;
 }
 
 result<done> read_range(const container& c, const codec& coder, std::span<const std::byte> file,

@@ -26,7 +26,8 @@ inline result<done> check_outside(const container& c, const linear_model& model,
     return fail(status::invalid_argument,
                 "outside rows of another profile, or for other positions");
   if (outside->draft_hash() != c.draft_hash)
-    return fail(status::wrong_prediction, "the draft is not the one that it was compressed with");
+    return fail(status::wrong_prediction,
+                outside->draft_name() + " is not the draft that it was compressed with");
   return done{};
 }
 

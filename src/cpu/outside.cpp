@@ -27,11 +27,12 @@ result<done> check(const linear_outside& o, const outside_inputs& in, std::size_
   const embedding_table& e = *in.embedding;
   const auto format = static_cast<std::uint8_t>(e.format().id);
   if (e.rows() != o.vocabulary || e.width() != o.head_dim || format != o.format)
-    return wrong("the embedding is " + shape_text(e.rows(), e.width()) + " of " +
+    return wrong(in.embedding_name + " is " + shape_text(e.rows(), e.width()) + " of " +
                  std::string(name_of(format)) + ", the profile's " +
                  shape_text(o.vocabulary, o.head_dim) + " of " + std::string(name_of(o.format)));
   if (e.hash() != o.hash)
-    return wrong("the embedding has other numbers than the one that the profile was fitted with");
+    return wrong(in.embedding_name +
+                 " has other numbers than the embedding that the profile was fitted with");
   if (in.ids.size() != tokens)
     return wrong("there are " + std::to_string(in.ids.size()) + " token ids for " +
                  std::to_string(tokens) + " tokens");
@@ -41,7 +42,7 @@ result<done> check(const linear_outside& o, const outside_inputs& in, std::size_
 result<draft_tensor> find(const linear_outside& o, const outside_inputs& in, std::size_t tokens) {
   if (in.draft.empty())
     return wrong("the profile predicts from a draft's cache, and none is given");
-  const std::string name = "the draft's " + to_string(o.id);
+  const std::string name = in.draft_name + ": " + to_string(o.id);
   const auto t = std::ranges::find(in.draft, o.id, &draft_tensor::id);
   if (t == in.draft.end()) return wrong(name + " is missing");
   if (t->heads != o.heads || t->head_dim != o.head_dim ||
@@ -71,8 +72,8 @@ result<outside_rows> outside_rows::of(const linear_steps& steps, const outside_i
     draft_tensor tensor;
     if (o.kind == outside_kind::embedding) {
       if (auto ok = check(o, inputs, positions.count); !ok) return ok.failure();
-      rows.embedding_ = inputs.embedding;
-      rows.ids_ = inputs.ids;
+      rows.embedding_ = *inputs.embedding;
+      rows.ids_.assign(inputs.ids.begin(), inputs.ids.end());
     } else {
       const auto found = find(o, inputs, positions.count);
       if (!found) return found.failure();
@@ -80,6 +81,7 @@ result<outside_rows> outside_rows::of(const linear_steps& steps, const outside_i
     }
     rows.tensors_.push_back(tensor);
   }
+  rows.draft_name_ = inputs.draft_name;
   rows.range_ = positions;
   return rows;
 }
@@ -98,7 +100,7 @@ std::vector<std::uint32_t> outside_rows::positions() const {
 innovations outside_rows::at(std::size_t outside, std::size_t first, std::size_t count) const {
   const linear_outside& o = steps_.model().outside[outside];
   if (o.kind == outside_kind::embedding)
-    return steps_.innovate_embedding(outside, ids_.subspan(first, count), *embedding_);
+    return steps_.innovate_embedding(outside, std::span(ids_).subspan(first, count), embedding_);
   const draft_tensor& t = tensors_[outside];
   const std::size_t lacking = range_.count - t.tokens;
   const std::size_t begin = std::max(first, lacking), end = first + count;

@@ -78,6 +78,11 @@ std::uint64_t dtype_bytes(std::string_view dtype) {
 }
 
 result<safetensors_file> parse_safetensors(std::span<const std::byte> file) {
+  return parse_safetensors(file, file.size());
+}
+
+result<safetensors_file> parse_safetensors(std::span<const std::byte> file,
+                                           std::uint64_t file_bytes) {
   if (file.size() < kLengthBytes)
     return fail(status::truncated, "a safetensors file has at least 8 bytes, and this one " +
                                        std::to_string(file.size()));
@@ -88,7 +93,7 @@ result<safetensors_file> parse_safetensors(std::span<const std::byte> file) {
     return fail(status::corrupt, "not a safetensors file: a header of " +
                                      std::to_string(header_bytes) + " bytes is above the limit");
   const std::uint64_t data_begin = kLengthBytes + header_bytes;
-  if (data_begin > file.size())
+  if (data_begin > std::min<std::uint64_t>(file.size(), file_bytes))
     return fail(status::truncated, "the header of " + std::to_string(header_bytes) +
                                        " bytes does not end within the file");
 
@@ -105,7 +110,7 @@ result<safetensors_file> parse_safetensors(std::span<const std::byte> file) {
 
   safetensors_file out{data_begin, std::move(reader.tensors)};
   for (tensor_entry& t : out.tensors) {
-    if (auto checked = check(t, file.size() - data_begin); !checked) return checked.failure();
+    if (auto checked = check(t, file_bytes - data_begin); !checked) return checked.failure();
     t.begin += data_begin;
     t.end += data_begin;
   }

@@ -41,6 +41,9 @@ std::uint64_t dtype_bytes(std::string_view dtype);
 /// shape that says nothing. Accepted, for the caller to carry along: gaps between tensors, bytes
 /// behind the last, unknown keys of a tensor, any `__metadata__`.
 result<safetensors_file> parse_safetensors(std::span<const std::byte> file);
+/// The same of a file of `file_bytes`, of which only the first ones are at hand.
+result<safetensors_file> parse_safetensors(std::span<const std::byte> front,
+                                           std::uint64_t file_bytes);
 
 /// The first bytes of a file of these tensors: the header's length and the header, compact JSON,
 /// tensors in the order of their bytes, padded with spaces to a multiple of 8. The tensors' data

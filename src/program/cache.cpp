@@ -89,9 +89,11 @@ result<cache> open_cache(const fs::path& path) {
   file->advise_sequential();
   const auto parsed = io::parse_safetensors(file->bytes());
   if (!parsed) return in_file(path, parsed.failure());
-  cache c{path, *std::move(file), parsed->data_begin, {}};
-  for (const io::tensor_entry& e : parsed->tensors)
+  cache c{path, *std::move(file), parsed->data_begin, {}, {}};
+  for (const io::tensor_entry& e : parsed->tensors) {
     if (const auto t = as_cache_tensor(e)) c.tensors.push_back(*t);
+    if (e.name == "tokens") c.tokens = e;
+  }
   if (c.tensors.empty())
     return fail(status::invalid_argument,
                 path.string() +
@@ -103,12 +105,16 @@ result<cache> open_cache(const fs::path& path) {
 result<open_pair> open(const cache_pair& pair) {
   auto target = open_cache(pair.target);
   if (!target) return target.failure();
-  open_pair opened{*std::move(target), std::nullopt};
-  if (!pair.reference.empty()) {
-    auto reference = open_cache(pair.reference);
-    if (!reference) return reference.failure();
-    opened.reference = *std::move(reference);
-  }
+  open_pair opened{*std::move(target), std::nullopt, std::nullopt};
+  const auto open_beside = [](const fs::path& path, std::optional<cache>& into) -> result<done> {
+    if (path.empty()) return done{};
+    auto c = open_cache(path);
+    if (!c) return c.failure();
+    into = *std::move(c);
+    return done{};
+  };
+  if (auto ok = open_beside(pair.reference, opened.reference); !ok) return ok.failure();
+  if (auto ok = open_beside(pair.draft, opened.draft); !ok) return ok.failure();
   return opened;
 }
 
@@ -171,20 +177,23 @@ cpu::mean_lookup means_from(const cache* reference, format_id mean) {
   };
 }
 
-result<std::vector<cache_pair>> pair_up(const fs::path& target, const fs::path& reference) {
+result<std::vector<cache_pair>> pair_up(const fs::path& target, const fs::path& reference,
+                                        const fs::path& draft) {
   std::error_code problem;
   std::vector<cache_pair> pairs;
   if (!fs::is_directory(target, problem)) {
-    if (!reference.empty() && fs::is_directory(reference, problem))
-      pairs.push_back({target, reference / target.filename()});
-    else
-      pairs.push_back({target, reference});
+    const auto beside = [&](const fs::path& other) {
+      return !other.empty() && fs::is_directory(other, problem) ? other / target.filename() : other;
+    };
+    pairs.push_back({target, beside(reference), beside(draft)});
     return pairs;
   }
+  const auto in = [](const fs::path& folder, const fs::path& file) {
+    return folder.empty() ? fs::path() : folder / file.filename();
+  };
   for (const auto& entry : fs::directory_iterator(target, problem))
     if (entry.path().extension() == ".safetensors")
-      pairs.push_back(
-          {entry.path(), reference.empty() ? fs::path() : reference / entry.path().filename()});
+      pairs.push_back({entry.path(), in(reference, entry.path()), in(draft, entry.path())});
   if (problem) return fail(status::io_error, target.string() + ": " + problem.message());
   if (pairs.empty())
     return fail(status::invalid_argument, target.string() + ": no .safetensors files in there");
@@ -202,8 +211,8 @@ result<std::vector<calibration_tensor>> calibration_tensors(const cache_pair& pa
     if (t.format != target) continue;
     if (t.tokens > std::numeric_limits<std::uint32_t>::max())
       return fail(status::invalid_argument, pair.target.string() + ": too many tokens");
-    calibration_tensor of{t.id,       static_cast<std::uint32_t>(t.tokens), t.heads,
-                          t.head_dim, c.rows(t), {}};
+    calibration_tensor of{
+        t.id, static_cast<std::uint32_t>(t.tokens), t.heads, t.head_dim, c.rows(t), {}};
     if (reference != nullptr) {
       const auto m = means_in(*reference, mean, t.id, t.tokens, t.heads, t.head_dim);
       if (!m) return m.failure();
@@ -222,7 +231,8 @@ result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_sourc
   io::progress bar("fitting a profile", calibrator::kPasses * total_bytes(pairs));
   do {
     for (const cache_pair& pair : pairs) {
-      const auto opened = open({pair.target, source == mean_source::given ? pair.reference : ""});
+      const auto opened =
+          open({pair.target, source == mean_source::given ? pair.reference : "", {}});
       if (!opened) return opened.failure();
       const cache* const reference = opened->means();
       if (!fit) {
@@ -244,9 +254,8 @@ result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_sourc
         return done{};
       };
       std::vector<result<done>> outcomes(tensors->size(), done{});
-      cpu::parallel_for(tensors->size(), cpu::thread_count(threads), [&](std::size_t i) {
-        outcomes[i] = add((*tensors)[i]);
-      });
+      cpu::parallel_for(tensors->size(), cpu::thread_count(threads),
+                        [&](std::size_t i) { outcomes[i] = add((*tensors)[i]); });
       for (const result<done>& outcome : outcomes)
         if (!outcome) return outcome.failure();
     }

@@ -32,8 +32,9 @@ struct cache_tensor {
 struct cache {
   fs::path path;
   io::mapped_file file;
-  std::uint64_t data_begin = 0;       ///< length of the safetensors header
-  std::vector<cache_tensor> tensors;  ///< as they lie in the file
+  std::uint64_t data_begin = 0;            ///< length of the safetensors header
+  std::vector<cache_tensor> tensors;       ///< as they lie in the file
+  std::optional<io::tensor_entry> tokens;  ///< `tokens`, whatever it is
 
   const cache_tensor* find(tensor_id id) const;
   /// The format of the first tensor: others are carried along as they are.
@@ -59,21 +60,22 @@ result<row_view<const std::byte>> means_in(const cache& reference, format_id mea
 /// The same for every tensor; without a reference, no means. The result borrows from `reference`.
 cpu::mean_lookup means_from(const cache* reference, format_id mean);
 
-/// A target file and, if there are references, the file of the same name among them.
+/// A target file and, if there are references or drafts, the files of the same name among them.
 struct cache_pair {
-  fs::path target, reference;
+  fs::path target, reference, draft;
 };
-/// A pair with both files open; the reference is missing if the pair has none.
+/// A pair with its files open; a reference or draft is missing if the pair has none.
 struct open_pair {
   cache target;
-  std::optional<cache> reference;
+  std::optional<cache> reference, draft;
 
   const cache* means() const { return reference ? &*reference : nullptr; }
 };
 result<open_pair> open(const cache_pair& pair);
 
-/// Both are files, or folders of *.safetensors files; `reference` may be empty.
-result<std::vector<cache_pair>> pair_up(const fs::path& target, const fs::path& reference);
+/// All are files, or folders of *.safetensors files; `reference` and `draft` may be empty.
+result<std::vector<cache_pair>> pair_up(const fs::path& target, const fs::path& reference,
+                                        const fs::path& draft = {});
 
 /// Fits a profile to caches, on `threads` threads (0: one per processor). Maps each file again for
 /// every pass and holds no more than one.

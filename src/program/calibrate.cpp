@@ -16,24 +16,47 @@ struct linear_result {
 };
 
 // How K turns: as an option says, or not at all.
-result<std::optional<rotary>> rope_for(const calibrate_options& o, const cache& c) {
+result<std::optional<rotary>> rope_for(const std::string& rope, const fs::path& model_config,
+                                       const cache& c) {
   const auto turning = std::ranges::find_if(
       c.tensors, [](const cache_tensor& t) { return t.id.kind != tensor_kind::v; });
-  if (turning == c.tensors.end() || (o.rope.empty() && o.model_config.empty()))
+  if (turning == c.tensors.end() || (rope.empty() && model_config.empty()))
     return std::optional<rotary>();
-  auto r = o.rope.empty() ? rope_of_model(o.model_config, turning->head_dim)
-                          : parse_rope(o.rope, turning->head_dim);
+  auto r = rope.empty() ? rope_of_model(model_config, turning->head_dim)
+                        : parse_rope(rope, turning->head_dim);
   if (!r) return r.failure();
   return std::optional(*std::move(r));
+}
+
+// The draft's K turns as the cache's, unless an option says how.
+result<linear_fit_options> options_for(const calibrate_options& o, const open_pair& opened) {
+  linear_fit_options options;
+  options.rank = o.rank;
+  options.shards = o.shards;
+  options.restart_every = o.restart_every;
+  options.threads = o.threads;
+  auto rope = rope_for(o.rope, o.model_config, opened.target);
+  if (!rope) return rope.failure();
+  options.rope = *std::move(rope);
+  if (!opened.draft) return options;
+  const bool is_own = !o.draft_rope.empty() || !o.draft_model_config.empty();
+  auto draft_rope = is_own ? rope_for(o.draft_rope, o.draft_model_config, *opened.draft)
+                           : rope_for(o.rope, o.model_config, *opened.draft);
+  if (!draft_rope) return draft_rope.failure();
+  options.draft_rope = *std::move(draft_rope);
+  return options;
 }
 
 result<linear_result> fit_linear(const std::vector<cache_pair>& pairs, mean_source base,
                                  const calibrate_options& o) {
   std::optional<linear_fitter> fit;
   format_id target{}, mean{};
+  const auto embedding = open_embedding(o.embedding);
+  if (!embedding) return embedding.failure();
   do {
     for (const cache_pair& pair : pairs) {
-      const auto opened = open({pair.target, base == mean_source::given ? pair.reference : ""});
+      const auto opened =
+          open({pair.target, base == mean_source::given ? pair.reference : "", pair.draft});
       if (!opened) return opened.failure();
       if (!fit) {
         target = opened->target.format();
@@ -41,15 +64,17 @@ result<linear_result> fit_linear(const std::vector<cache_pair>& pairs, mean_sour
         if (!is_coded(target, mean_source::given, mean))
           return fail(status::invalid_argument,
                       pair.reference.string() + ": cannot predict these numbers");
-        auto rope = rope_for(o, opened->target);
-        if (!rope) return rope.failure();
-        fit.emplace(target, base, mean,
-                    linear_fit_options{*std::move(rope), o.rank, o.shards, o.restart_every,
-                                       o.threads});
+        auto options = options_for(o, *opened);
+        if (!options) return options.failure();
+        fit.emplace(target, base, mean, *std::move(options));
       }
       const auto tensors = calibration_tensors(pair, *opened, target, mean);
       if (!tensors) return tensors.failure();
-      if (auto ok = fit->add(*tensors); !ok) return in_file(pair.target, ok.failure());
+      const auto outside = material_of(*embedding ? &**embedding : nullptr, opened->target,
+                                       opened->draft ? &*opened->draft : nullptr);
+      if (!outside) return in_file(pair.target, outside.failure());
+      if (auto ok = fit->add(*tensors, outside->inputs()); !ok)
+        return in_file(pair.target, ok.failure());
     }
   } while (fit && fit->next_pass());
   if (!fit) return fail(status::invalid_argument, "nothing to calibrate on");
@@ -74,6 +99,8 @@ void print_json(const calibrate_options& o, const profile& p, std::size_t caches
                        {"kind", to_string(t.id.kind)},
                        {"predicted", t.is_predicted},
                        {"sources", t.sources},
+                       {"embedding", t.uses_embedding},
+                       {"draft", t.uses_draft},
                        {"regularisation", t.regularisation},
                        {"bits_without", t.bits_without},
                        {"bits_with", t.bits_with}});
@@ -83,13 +110,14 @@ void print_json(const calibrate_options& o, const profile& p, std::size_t caches
 }  // namespace
 
 result<done> calibrate(const calibrate_options& o) {
-  const auto pairs = pair_up(o.target, o.reference);
+  const auto pairs = pair_up(o.target, o.reference, o.draft);
   if (!pairs) return pairs.failure();
   const mean_source source = !o.reference.empty()
                                  ? mean_source::given
                                  : find_predictor(o.predictor).value_or(mean_source::none);
-  std::vector<fs::path> inputs = {o.model_config};
-  for (const cache_pair& pair : *pairs) inputs.insert(inputs.end(), {pair.target, pair.reference});
+  std::vector<fs::path> inputs = {o.model_config, o.draft_model_config};
+  for (const cache_pair& pair : *pairs)
+    inputs.insert(inputs.end(), {pair.target, pair.reference, pair.draft});
   auto out = create_output(o.output, inputs);
   if (!out) return out.failure();
   linear_result linear;
@@ -98,8 +126,8 @@ result<done> calibrate(const calibrate_options& o) {
     if (!fitted) return fitted.failure();
     linear = *std::move(fitted);
   }
-  const auto p = linear.profile ? result<profile_ptr>(linear.profile)
-                                : fit_profile(*pairs, source, o.threads);
+  const auto p =
+      linear.profile ? result<profile_ptr>(linear.profile) : fit_profile(*pairs, source, o.threads);
   if (!p) return p.failure();
   if (auto ok = out->append((*p)->bytes()); !ok) return ok;
   if (auto ok = out->commit(); !ok) return ok;

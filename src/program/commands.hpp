@@ -5,7 +5,7 @@
 #include <string>
 
 #include "io/output_file.hpp"
-#include "program/cache.hpp"
+#include "program/outside.hpp"
 
 namespace skv::program {
 
@@ -14,15 +14,18 @@ struct calibrate_options {
   std::string predictor;
   unsigned threads = 0;
   bool linear = false;
-  std::string rope;       ///< half:THETA[:CHANNELS[:FIRST]], or interleaved:...
-  fs::path model_config;  ///< of Hugging Face
+  std::string rope, draft_rope;               ///< half:THETA[:CHANNELS[:FIRST]], or interleaved:...
+  fs::path model_config, draft_model_config;  ///< of Hugging Face
+  std::string embedding;                      ///< FILE or FILE:TENSOR
+  fs::path draft;
   std::uint32_t rank = 0, shards = 1, restart_every = 0;
   bool json = false;
 };
 result<done> calibrate(const calibrate_options& o);
 
 struct compress_options {
-  fs::path input, output, reference, profile;
+  fs::path input, output, reference, profile, draft;
+  std::string embedding;
   std::string predictor;
   bool embed_profile = false;
   bool default_profile = false;
@@ -33,7 +36,8 @@ struct compress_options {
 result<done> compress(const compress_options& o);
 
 struct decompress_options {
-  fs::path input, output, reference, profile;
+  fs::path input, output, reference, profile, draft;
+  std::string embedding;
   unsigned threads = 0;
 };
 result<done> decompress(const decompress_options& o);
@@ -41,7 +45,8 @@ result<done> decompress(const decompress_options& o);
 result<done> verify(const decompress_options& o);
 
 struct evaluate_options {
-  fs::path target, reference, profile;
+  fs::path target, reference, profile, draft;
+  std::string embedding;
   std::string predictor;
   bool json = false;
   std::uint32_t tile_elements = 65536;
@@ -78,6 +83,12 @@ result<coding_choice> choose_coding(const cache& c, const cache* reference,
 /// The container of a cache before its tiles are written. Positions matter to linear propagation.
 result<container> container_of(const cache& c, const coding_choice& coding,
                                std::uint32_t tile_elements, std::uint32_t first_position = 0);
+
+/// The outside rows that a container's profile wants, and their hash in the container. Borrows what is open,
+/// the token ids excepted. Nothing if it wants none.
+result<std::optional<cpu::outside_rows>> set_outside(container& box, const profile_ptr& p,
+                                                     const std::optional<embedding_file>& embedding,
+                                                     const open_pair& opened);
 
 std::string_view name_of(mean_source source);
 /// The same with "+linear" behind it where that propagates.

@@ -30,7 +30,7 @@ result<std::uint64_t> compressed_size(const cache& c, const cache* reference,
 // A fitted one has a scale per channel, and in a cache of few tokens that is more than it saves.
 result<coding_choice> smallest(const cache& c, const cache* reference, format_id mean,
                                const std::vector<mean_source>& sources, const compress_options& o) {
-  const std::vector<cache_pair> pair = {{c.path, reference ? reference->path : fs::path()}};
+  const std::vector<cache_pair> pair = {{c.path, reference ? reference->path : fs::path(), {}}};
   coding_choice best;
   std::uint64_t best_size = std::numeric_limits<std::uint64_t>::max();
   for (const mean_source source : sources) {
@@ -129,26 +129,42 @@ result<container> container_of(const cache& c, const coding_choice& coding,
   return box;
 }
 
+result<std::optional<cpu::outside_rows>> set_outside(container& box, const profile_ptr& p,
+                                                     const std::optional<embedding_file>& embedding,
+                                                     const open_pair& opened) {
+  if (!has_outside(*p)) return std::optional<cpu::outside_rows>();
+  const auto material = material_of(embedding ? &*embedding : nullptr, opened.target,
+                                    opened.draft ? &*opened.draft : nullptr);
+  if (!material) return material.failure();
+  auto rows = outside_rows_for(box, p, *material);
+  if (rows && *rows) box.draft_hash = (*rows)->draft_hash();
+  return rows;
+}
+
 result<done> compress(const compress_options& o) {
-  const auto opened = open({o.input, o.reference});
+  const auto opened = open({o.input, o.reference, o.draft});
   if (!opened) return opened.failure();
   const cache& c = opened->target;
   // First: nobody wants to wait for a fit and then learn that its folder does not exist.
-  auto out = create_output(o.output, {o.input, o.reference, o.profile});
+  auto out = create_output(o.output, {o.input, o.reference, o.profile, o.draft});
   if (!out) return out.failure();
   const auto coding = choose_coding(c, opened->means(), o);
   if (!coding) return coding.failure();
   auto box = container_of(c, *coding, o.tile_elements, o.first_position);
   if (!box) return box.failure();
+  const auto embedding = open_embedding(o.embedding);
+  if (!embedding) return embedding.failure();
+  const auto outside = set_outside(*box, coding->profile, *embedding, *opened);
+  if (!outside) return in_file(o.input, outside.failure());
 
   // The front matter has its final size, but not its records: it is written again at the end.
   if (auto ok = out->append(front_matter(*box)); !ok) return ok;
   io::progress bar("compressing", c.file.bytes().size());
-  const auto written =
-      cpu::write_archive(*box, cpu::codec(coding->profile), c.file.bytes(),
-                         means_from(opened->means(), coding->profile->content().mean),
-                         [&](std::span<const std::byte> tile) { return out->append(tile); },
-                         {o.threads, [&](std::uint64_t bytes) { bar.add(bytes); }});
+  const auto written = cpu::write_archive(
+      *box, cpu::codec(coding->profile), c.file.bytes(),
+      means_from(opened->means(), coding->profile->content().mean),
+      [&](std::span<const std::byte> tile) { return out->append(tile); },
+      {o.threads, [&](std::uint64_t bytes) { bar.add(bytes); }}, *outside ? &**outside : nullptr);
   if (!written) return in_file(o.input, written.failure());
   if (auto ok = out->write_at(0, front_matter(*box)); !ok) return ok;
   const std::uint64_t compressed = out->size();

@@ -32,8 +32,38 @@ struct opened {
   io::mapped_file file;
   container box;
   profile_ptr profile;
-  std::optional<cache> reference;
+  std::optional<cache> reference, draft;
+  std::optional<embedding_file> embedding;
+  std::optional<cpu::outside_rows> outside;  // borrows from the two above
 };
+
+// What the profile's outside rows are made of, if it has any.
+result<done> open_outside(opened& a, const decompress_options& o) {
+  if (!has_outside(*a.profile)) return done{};
+  outside_material material;
+  auto embedding = open_embedding(o.embedding);
+  if (!embedding) return embedding.failure();
+  if (*embedding) {
+    a.embedding = **std::move(embedding);
+    material.embedding = &*a.embedding;
+    auto ids = token_ids(a.box, a.file.bytes());
+    if (!ids) return in_file(o.input, ids.failure());
+    material.ids = *std::move(ids);
+  }
+  if (!o.draft.empty()) {
+    auto draft = open_cache(o.draft);
+    if (!draft) return draft.failure();
+    a.draft = *std::move(draft);
+    auto tensors = draft_tensors(*a.draft);
+    if (!tensors) return tensors.failure();
+    material.draft = *std::move(tensors);
+    material.draft_name = o.draft.string();
+  }
+  auto rows = outside_rows_for(a.box, a.profile, material);
+  if (!rows) return in_file(o.input, rows.failure());
+  a.outside = *std::move(rows);
+  return done{};
+}
 
 result<opened> open_archive(const decompress_options& o) {
   auto file = io::mapped_file::open(o.input);
@@ -42,7 +72,7 @@ result<opened> open_archive(const decompress_options& o) {
   if (!box) return in_file(o.input, box.failure());
   auto profile = profile_for(*box, o.profile);
   if (!profile) return in_file(o.input, profile.failure());
-  opened a{*std::move(file), *std::move(box), *profile, std::nullopt};
+  opened a{*std::move(file), *std::move(box), *profile, {}, {}, {}, {}};
   if (a.box.linear_base.value_or(a.box.source) == mean_source::given) {
     if (o.reference.empty() && a.box.predictor)
       return fail(
@@ -57,16 +87,17 @@ result<opened> open_archive(const decompress_options& o) {
     if (!r) return r.failure();
     a.reference = *std::move(r);
   }
+  if (auto ok = open_outside(a, o); !ok) return ok.failure();
   return a;
 }
 
 result<done> decode(const opened& a, const decompress_options& o, std::string_view doing,
                     const cpu::placed_byte_sink& sink) {
   io::progress bar(doing, a.box.source_bytes());
-  const auto restored =
-      cpu::read_archive(a.box, cpu::codec(a.profile), a.file.bytes(),
-                        means_from(a.reference ? &*a.reference : nullptr, a.box.mean), sink,
-                        {o.threads, [&](std::uint64_t bytes) { bar.add(bytes); }});
+  const auto restored = cpu::read_archive(
+      a.box, cpu::codec(a.profile), a.file.bytes(),
+      means_from(a.reference ? &*a.reference : nullptr, a.box.mean), sink,
+      {o.threads, [&](std::uint64_t bytes) { bar.add(bytes); }}, a.outside ? &*a.outside : nullptr);
   if (!restored) return in_file(o.input, restored.failure());
   return restored;
 }
@@ -85,7 +116,7 @@ result<profile_ptr> read_profile(const fs::path& path) {
 result<done> decompress(const decompress_options& o) {
   const auto a = open_archive(o);
   if (!a) return a.failure();
-  auto out = create_output(o.output, {o.input, o.reference, o.profile});
+  auto out = create_output(o.output, {o.input, o.reference, o.profile, o.draft});
   if (!out) return out.failure();
   const auto restored =
       decode(*a, o, "decompressing", [&](std::uint64_t offset, std::span<const std::byte> bytes) {

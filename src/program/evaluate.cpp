@@ -28,7 +28,8 @@ struct report {
   std::size_t files = 0;
 };
 
-result<done> add(report& r, const cache_pair& pair, const evaluate_options& o) {
+result<done> add(report& r, const cache_pair& pair, const std::optional<embedding_file>& embedding,
+                 const evaluate_options& o) {
   const auto opened = open(pair);
   if (!opened) return opened.failure();
   const cache& c = opened->target;
@@ -39,14 +40,16 @@ result<done> add(report& r, const cache_pair& pair, const evaluate_options& o) {
   if (!coding) return coding.failure();
   auto box = container_of(c, {coding->profile, false}, o.tile_elements);
   if (!box) return box.failure();
+  const auto outside = set_outside(*box, coding->profile, embedding, *opened);
+  if (!outside) return in_file(pair.target, outside.failure());
   std::uint64_t bytes = 0;
-  const auto written = cpu::write_archive(*box, cpu::codec(coding->profile), c.file.bytes(),
-                                          means_from(opened->means(), box->mean),
-                                          [&](std::span<const std::byte> tile) -> result<done> {
-                                            bytes += tile.size();
-                                            return done{};
-                                          },
-                                          {o.threads, {}});
+  const auto written = cpu::write_archive(
+      *box, cpu::codec(coding->profile), c.file.bytes(), means_from(opened->means(), box->mean),
+      [&](std::span<const std::byte> tile) -> result<done> {
+        bytes += tile.size();
+        return done{};
+      },
+      {o.threads, {}}, *outside ? &**outside : nullptr);
   if (!written) return in_file(pair.target, written.failure());
 
   std::size_t tile = 0;
@@ -101,11 +104,13 @@ void print_table(const report& r) {
 }  // namespace
 
 result<done> evaluate(const evaluate_options& o) {
-  const auto pairs = pair_up(o.target, o.reference);
+  const auto pairs = pair_up(o.target, o.reference, o.draft);
   if (!pairs) return pairs.failure();
+  const auto embedding = open_embedding(o.embedding);
+  if (!embedding) return embedding.failure();
   report r;
   for (const cache_pair& pair : *pairs)
-    if (auto ok = add(r, pair, o); !ok) return ok;
+    if (auto ok = add(r, pair, *embedding, o); !ok) return ok;
   o.json ? print_json(r) : print_table(r);
   return done{};
 }

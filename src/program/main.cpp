@@ -74,6 +74,21 @@ int main(int argc, char** argv) {
   sub->add_option("--model-config", cal.model_config, "The same from the model's config.json")
       ->needs(linear)
       ->excludes(rope);
+  sub->add_option(
+         "--embedding", cal.embedding,
+         "FILE:TENSOR of the model's embeddings, for layers with none below; the tensor is "
+         "model.embed_tokens.weight if none is named")
+      ->needs(linear);
+  auto* draft = sub->add_option("--draft", cal.draft,
+                                "Caches of a smaller model on the same tokens, under the same file "
+                                "names")
+                    ->needs(linear);
+  auto* draft_rope =
+      sub->add_option("--draft-rope", cal.draft_rope, "--rope of the draft; the same by default")
+          ->needs(draft);
+  sub->add_option("--draft-model-config", cal.draft_model_config, "--model-config of the draft")
+      ->needs(draft)
+      ->excludes(draft_rope);
   sub->add_option("--rank", cal.rank, "Rank of the matrices; 0: full")
       ->needs(linear)
       ->check(CLI::Range(0u, 65536u));
@@ -87,6 +102,11 @@ int main(int argc, char** argv) {
   sub->add_flag("--json", cal.json, "JSON instead of a line");
   sub->callback([&] { outcome = calibrate(cal); });
 
+  const auto outside = [](CLI::App* s, auto& options) {
+    s->add_option("--embedding", options.embedding,
+                  "FILE:TENSOR of the embeddings that the profile was fitted with");
+    s->add_option("--draft", options.draft, "The cache of a smaller model on the same tokens");
+  };
   compress_options com;
   sub = app.add_subcommand("compress", "Compress a cache");
   sub->footer(
@@ -100,6 +120,7 @@ int main(int argc, char** argv) {
                   "Without a reference: none or previous_token; the better one by default")
       ->check(predictors)
       ->excludes(reference);
+  outside(sub, com);
   sub->add_flag("--embed-profile", com.embed_profile, "Store the profile in the file");
   sub->add_flag("--default-profile", com.default_profile, "Embed the built-in profile: no fitting")
       ->excludes(profile);
@@ -117,6 +138,7 @@ int main(int argc, char** argv) {
     s->add_option("input", dec.input, "A .skv file")->required();
     s->add_option("--reference", dec.reference, "The prediction that it was compressed with");
     s->add_option("--profile", dec.profile, "The profile that it was compressed with");
+    outside(s, dec);
     s->add_option("--threads", dec.threads, "0: one per processor")->capture_default_str();
   };
   sub = app.add_subcommand("decompress", "Restore the file that was compressed, byte for byte");
@@ -145,6 +167,7 @@ int main(int argc, char** argv) {
                   "Without a reference: none or previous_token; the better one by default")
       ->check(predictors)
       ->excludes(reference);
+  outside(sub, eva);
   sub->add_option("--tile-elements", eva.tile_elements, "Numbers per tile")
       ->check(CLI::Range(1u, kMaxTileElements))
       ->capture_default_str();

@@ -4,7 +4,7 @@
 #include <functional>
 #include <memory>
 #include <skv/base/status.hpp>
-#include <skv/cpu/linear.hpp>
+#include <skv/cpu/outside.hpp>
 #include <skv/profile/profile.hpp>
 #include <span>
 #include <vector>
@@ -23,20 +23,22 @@ using calibration_cache = std::span<const calibration_tensor>;
 struct linear_fit_options {
   /// How K turns (and the latent, in its rotary part); nothing turns without.
   std::optional<rotary> rope;
-  std::uint32_t rank = 0;           ///< of the matrices; 0: full
-  std::uint32_t shards = 1;         ///< head ranges that must not depend on each other
-  std::uint32_t restart_every = 0;  ///< layers at which a chain starts anew; 0: only the first
-  unsigned threads = 0;             ///< 0: one per processor
+  std::optional<rotary> draft_rope;  ///< the same in the draft's cache
+  std::uint32_t rank = 0;            ///< of the matrices; 0: full
+  std::uint32_t shards = 1;          ///< head ranges that must not depend on each other
+  std::uint32_t restart_every = 0;   ///< layers at which a chain starts anew; 0: only the first
+  unsigned threads = 0;              ///< 0: one per processor
 };
 
 /// What was found for a tensor. Bits are those that its numbers cost, without and with what was fitted
 /// to other caches.
 struct linear_fit_report {
   tensor_id id;
-  std::size_t sources = 0;
   bool is_predicted = false;
   double regularisation = 0;
   double bits_without = 0, bits_with = 0;
+  std::size_t sources = 0;
+  bool uses_embedding = false, uses_draft = false;  ///< among the sources
 };
 
 /// Fits the model of linear propagation: ridge regressions of each tensor's deviations from its bases
@@ -58,9 +60,10 @@ class linear_fitter {
   linear_fitter(linear_fitter&&) noexcept;
   linear_fitter& operator=(linear_fitter&&) noexcept;
 
-  /// A cache. Each pass must see the same ones in the same order. Fails with invalid_argument if
-  /// shapes differ between caches, or do not suit the options.
-  result<done> add(calibration_cache cache);
+  /// A cache, and what else both ends will hold: an embedding, a draft's tensors in ascending order of
+  /// id. Each pass must see the same ones in the same order. Fails with invalid_argument if shapes
+  /// differ between caches, or do not suit the options.
+  result<done> add(calibration_cache cache, const cpu::outside_inputs& outside = {});
 
   /// Ends a pass; false when no more are needed.
   bool next_pass();
@@ -76,9 +79,10 @@ class linear_fitter {
 };
 
 /// Calls f(tensor, means) for every tensor of a cache, on `threads` threads (0: one per processor).
-/// Fails as f does, or with wrong_profile for a tensor that the steps' profile does not know.
+/// The steps are those of `outside`, which may have no rows. Fails as f does, or with wrong_profile for a
+/// tensor that their profile does not know.
 result<done> for_each_linear_mean(
-    const cpu::linear_steps& steps, calibration_cache cache, unsigned threads,
+    const cpu::outside_rows& outside, calibration_cache cache, unsigned threads,
     const std::function<result<done>(const calibration_tensor&, row_view<const std::byte>)>& f);
 
 }  // namespace skv

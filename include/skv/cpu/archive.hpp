@@ -50,10 +50,10 @@ result<done> read_archive(const container& c, const codec& coder, std::span<cons
                           const archive_options& options = {},
                           const outside_rows* outside = nullptr);
 
-/// Restores bytes [offset, offset + out.size()) of the source, none of them a tensor's: no profile is
-/// needed. Fails with invalid_argument if some are, or as decode_opaque.
-result<done> read_opaque(const container& c, std::span<const std::byte> file, std::uint64_t offset,
-                         std::span<std::byte> out);
+/// Bytes [offset, offset + bytes) of the source, none of them a tensor's: no profile is needed. Fails with
+/// invalid_argument if some are, or are not there at all, or as decode_opaque.
+result<std::vector<std::byte>> read_opaque(const container& c, std::span<const std::byte> file,
+                                           std::uint64_t offset, std::uint64_t bytes);
 
 /// Some tokens of some heads of one tensor.
 struct tensor_range {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <skv/cpu/linear.hpp>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace skv::cpu {
@@ -24,10 +25,11 @@ struct outside_inputs {
   const embedding_table* embedding = nullptr;
   std::span<const std::uint32_t> ids;  ///< of all tokens, for the embedding
   std::span<const draft_tensor> draft;
+  std::string embedding_name = "the embedding", draft_name = "the draft";  ///< in messages
 };
 
-/// The outside rows of a cache. Immutable: several threads may use one at once. Borrows the inputs,
-/// not `steps`.
+/// The outside rows of a cache. Immutable: several threads may use one at once. Borrows the
+/// embedding and the draft's numbers.
 class outside_rows {
  public:
   /// For a profile with outside rows, and tokens at `positions`. Fails with wrong_prediction, saying
@@ -47,6 +49,7 @@ class outside_rows {
   /// Innovations of tokens [first, first + count) from one of the model's outside rows.
   innovations at(std::size_t outside, std::size_t first, std::size_t count) const;
 
+  const std::string& draft_name() const { return draft_name_; }
   /// XXH3-64 of the numbers of the draft's tensors that the profile names, one after the other; 0 if it
   /// names none. Reads all of them.
   std::uint64_t draft_hash() const;
@@ -55,8 +58,9 @@ class outside_rows {
   explicit outside_rows(const linear_steps& steps) : steps_(steps) {}
 
   linear_steps steps_;
-  const embedding_table* embedding_ = nullptr;
-  std::span<const std::uint32_t> ids_;
+  embedding_table embedding_;
+  std::vector<std::uint32_t> ids_;
+  std::string draft_name_;
   std::vector<draft_tensor> tensors_;  // as the model's list; empty ones for embeddings
   position_range range_;  // of all tokens; where `listed_` is not empty, of its indices
   std::vector<std::uint32_t> listed_;  // positions, unless they are consecutive
