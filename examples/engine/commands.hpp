@@ -17,6 +17,7 @@ namespace engine {
 void add_generate(CLI::App& app, skv::result<skv::done>& outcome);
 void add_prefill(CLI::App& app, skv::result<skv::done>& outcome);
 void add_evaluate(CLI::App& app, skv::result<skv::done>& outcome);
+void add_demo(CLI::App& app, skv::result<skv::done>& outcome);
 
 /// What most commands ask for: a model, text or tokens to run it on, threads.
 struct model_options {

@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   engine::add_generate(app, outcome);
   engine::add_prefill(app, outcome);
   engine::add_evaluate(app, outcome);
+  engine::add_demo(app, outcome);
   CLI11_PARSE(app, argc, argv);
   if (outcome) return 0;
   fmt::print(stderr, "skv_engine: {} ({})\n", outcome.failure().message,
