@@ -6,8 +6,6 @@
 #include <skv/format/byte_io.hpp>
 #include <string>
 
-#include "engine/bf16.hpp"
-
 namespace engine {
 namespace {
 
@@ -120,7 +118,7 @@ void correct(workers& team, const matrix& map, std::span<const float> residuals,
     const auto row = hidden.subspan(r * width, width);
     const float scale = root_mean_square(row);
     for (std::size_t i = 0; i < width; ++i) {
-      const float corrected = rounded(row[i] + corrections[r * width + i] * scale);
+      const float corrected = row[i] + corrections[r * width + i] * scale;
       if (std::isfinite(corrected)) row[i] = corrected;
     }
   }

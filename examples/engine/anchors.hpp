@@ -34,7 +34,8 @@ struct anchors {
 
 inline constexpr const char* kAnchorsName = "engine.anchors";
 
-/// hidden += map residuals * rms(hidden), row by row, rounded to bf16. `residuals`: [rows][map.inputs()];
+/// hidden += map residuals * rms(hidden), row by row, not rounded to bf16: an estimate is nearest to what it is of
+/// between the numbers that that may be. `residuals`: [rows][map.inputs()];
 /// `hidden`: [rows][map.outputs()]. A row whose correction is no finite number stays as it is.
 void correct(workers& team, const matrix& map, std::span<const float> residuals,
              std::span<float> hidden);

@@ -24,7 +24,7 @@ struct rope_scaling {
 };
 
 /// Which results within a step are rounded to bf16, besides that of every step (norm, projection,
-/// rotary embedding, attention probabilities, attention, gate, residual sum), which always is.
+/// rotary embedding, attention, gate), which always is.
 struct rounding_points {
   bool normalised = false;      ///< of RMSNorm, before it is multiplied by the weight
   bool rotary_table = false;    ///< cosines and sines
@@ -32,6 +32,7 @@ struct rounding_points {
   bool probability = true;      ///< the softmax, before it is multiplied by V
   bool score = false;           ///< q k, before and after it is scaled
   bool activation = false;      ///< silu(gate), before it is multiplied by up
+  bool residual_sum = true;     ///< the hidden state; false only in predictors
 
   /// Each step is rounded once.
   static constexpr rounding_points once() { return {}; }

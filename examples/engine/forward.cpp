@@ -104,8 +104,10 @@ keys_values forward_pass::project(std::uint32_t layer) {
 
 void forward_pass::attend(std::uint32_t layer, const kv_cache& cache) {
   const layer_weights& w = model_->layers[layer];
+  const bool rounds = model_->config.rounding.residual_sum;
   const auto add_to_hidden = [&] {
-    for (std::size_t i = 0; i < hidden_.size(); ++i) hidden_[i] = rounded(hidden_[i] + sum_[i]);
+    for (std::size_t i = 0; i < hidden_.size(); ++i)
+      hidden_[i] = rounds ? rounded(hidden_[i] + sum_[i]) : hidden_[i] + sum_[i];
   };
   normalise(w.attention_norm);
   multiply_rounded(*team_, *w.q, w.q_bias, normed_, tokens_, q_);

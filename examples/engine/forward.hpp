@@ -44,7 +44,7 @@ class forward_pass {
   std::uint32_t tokens() const { return tokens_; }
   std::uint32_t first_position() const { return first_; }
 
-  /// The input of the layer that comes next: [tokens][hidden]. May be changed, to bf16 values, before
+  /// The input of the layer that comes next: [tokens][hidden]. May be changed before
   /// `project` or between `project` and `attend`: `attend` reads it anew.
   std::span<float> hidden() { return hidden_; }
 

@@ -72,9 +72,9 @@ void add_config(hasher& h, const model_config& c) {
         s.attention_factor, s.low_frequency_factor, s.high_frequency_factor})
     h.add_real(x);
   const rounding_points& r = c.rounding;
-  for (const bool b :
-       {c.rope_interleaved, c.has_qk_norm, c.has_qkv_bias, c.has_output_bias, s.truncate,
-        r.normalised, r.rotary_table, r.rotary_product, r.probability, r.score, r.activation})
+  for (const bool b : {c.rope_interleaved, c.has_qk_norm, c.has_qkv_bias, c.has_output_bias,
+                       s.truncate, r.normalised, r.rotary_table, r.rotary_product, r.probability,
+                       r.score, r.activation, r.residual_sum})
     h.add_number(std::uint64_t{b});
   h.add_number(static_cast<std::uint64_t>(s.type));
 }
@@ -100,6 +100,8 @@ std::array<std::byte, 16> hash_of(const model& m) {
 
 model quantised_copy(const model& target, const predictor_options& o) {
   model copy = target;
+  // Corrected, the hidden state is an estimate, and rounding would only add noise to it.
+  if (o.anchored) copy.config.rounding.residual_sum = false;
   for (layer_weights& l : copy.layers) {
     for (matrix_ptr* w : {&l.q, &l.o, &l.gate, &l.up, &l.down}) *w = quantise(*w, o.weights);
     if (o.exact_kv) continue;

@@ -85,7 +85,7 @@ TEST(anchors, corrections_are_in_units_of_the_rows_root_mean_square) {
   const bf16_matrix map(2, 2, w);
   workers team(1);
   std::vector<float> hidden = {3, 4, 0, 0, 1, INFINITY};
-  const float r = rounded(3 + 0.5F * std::sqrt(12.5F));
+  const float r = 3 + 0.5F * std::sqrt(12.5F);
   correct(team, map, std::vector<float>{1, 0, 5, 5, 1, 1}, hidden);
   EXPECT_EQ(hidden[0], r);
   EXPECT_EQ(hidden[1], 4);
