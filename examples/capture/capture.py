@@ -18,8 +18,6 @@ import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-
 try:
     import torch
     import transformers
@@ -30,6 +28,9 @@ except ImportError as error:
 
 import copies
 import sequences
+
+transformers.utils.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
 
 TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -97,7 +98,7 @@ def run(model, tokens):
     for index, layer in enumerate(layers):
         for kind, values in (("k", getattr(layer, "keys", None)), ("v", getattr(layer, "values", None))):
             if values is None or values.dim() != 4:
-                raise refused(f"layer {index} has no K and V ({type(layer).__name__}): hybrid models are not supported")
+                raise refused(f"layer {index} has no K and V ({type(layer).__name__}): not supported")
             if values.shape[2] != len(tokens):
                 raise refused(
                     f"layer {index} keeps {values.shape[2]} of {len(tokens)} tokens (a sliding window):"
@@ -110,7 +111,10 @@ def run(model, tokens):
 def capture(variant, splits, arguments, device):
     """Runs the model, or the copy of it that `variant` names, over all sequences."""
     model = load_model(arguments.model, arguments.dtype, device)
-    if variant != "target":
+    if variant == "target":
+        for copy in arguments.copies:
+            copies.chosen(model, copy)  # refuses before time is spent
+    else:
         copies.quantise(model, variant.removeprefix("reference_"))
     for split, found in splits.items():
         for index, (source, tokens) in enumerate(found):
@@ -199,8 +203,10 @@ def main():
 if __name__ == "__main__":
     try:
         main()
-    except (refused, sequences.bad_source, copies.unsupported_model, OSError) as error:
+    except (refused, sequences.bad_source, copies.unsupported_model) as error:
         sys.exit(f"capture: {error}")
+    except OSError as error:
+        sys.exit(f"capture: {error.filename}: {error.strerror}" if error.filename else f"capture: {error}")
     except (MemoryError, RuntimeError) as error:
         # torch has a type of its own for a full GPU, but none for a full host
         if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error):

@@ -49,35 +49,39 @@ def quantised(weight, kind):
     return result.view(padded.shape)[:outputs, :inputs].to(weight.dtype)
 
 
-def projections(model):
-    """(name, module) of each matrix that copies quantise: all but the embeddings, the output matrix and
-    the routers of experts."""
+def matrices(model):
+    """(name, weight) of each matrix that copies quantise, as a view of [outputs, inputs]: all but the
+    embeddings, the output matrix, and what routes tokens to experts."""
     output = model.get_output_embeddings()
     for name, module in model.named_modules():
-        if isinstance(module, (torch.nn.Linear, Conv1D)) and module is not output:
-            if not name.endswith((".gate", ".router")):
-                yield name, module
-        elif any(p.dim() == 3 for p in module.parameters(recurse=False)):
-            raise unsupported_model(f"{name} holds the weights of several experts in one tensor")
+        if isinstance(module, torch.nn.Linear):
+            if module is not output and not name.endswith(("gate", "router")):
+                yield name, module.weight
+        elif isinstance(module, Conv1D):  # GPT-2
+            yield name, module.weight.T
+        elif hasattr(module, "is_transposed"):  # transformers' word for experts in one tensor
+            for part, weights in module.named_parameters(recurse=False):
+                for expert in weights if weights.dim() == 3 else ():
+                    yield f"{name}.{part}", expert.T if module.is_transposed else expert
+        elif any(weights.dim() > 2 for weights in module.parameters(recurse=False)):
+            raise unsupported_model(f"no copies of this model: {name} is a {type(module).__name__}")
+
+
+def chosen(model, copy):
+    """The matrices that a copy (one of COPIES) quantises: with the suffix _exactkv not those of K and V."""
+    found = list(matrices(model))
+    if not found:
+        raise unsupported_model("no copies of this model: no linear layers")
+    if not copy.endswith(EXACT_KV):
+        return found
+    kept = ("k_proj", "v_proj")
+    for projection in kept:
+        if not any(name.endswith(projection) for name, _ in found):
+            raise unsupported_model(f"no copy {copy} of this model: it has no {projection}")
+    return [(name, weight) for name, weight in found if not name.endswith(kept)]
 
 
 @torch.no_grad()
 def quantise(model, copy):
-    """Makes `model` its quantised copy (one of COPIES). Weights with the suffix _exactkv stay as they are
-    in the projections of K and V."""
-    kind = copy.removesuffix(EXACT_KV)
-    found = list(projections(model))
-    if not found:
-        raise unsupported_model("no linear layers to quantise")
-    exact = ("k_proj", "v_proj") if copy.endswith(EXACT_KV) else ()
-    for ending in exact:
-        if not any(name.endswith(ending) for name, _ in found):
-            raise unsupported_model(f"{EXACT_KV} wants projections named k_proj and v_proj")
-    for name, module in found:
-        if exact and name.endswith(exact):
-            continue
-        weight = module.weight
-        if isinstance(module, Conv1D):  # GPT-2 keeps its matrices transposed
-            weight.copy_(quantised(weight.T, kind).T)
-        else:
-            weight.copy_(quantised(weight, kind))
+    for _, weight in chosen(model, copy):
+        weight.copy_(quantised(weight, copy.removesuffix(EXACT_KV)))

@@ -34,7 +34,10 @@ class pretrained_tokenizer:
     def __init__(self, model):
         from transformers import AutoTokenizer
 
-        self.tokenizer = AutoTokenizer.from_pretrained(model)
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(model)
+        except (OSError, ValueError):
+            raise bad_source(f"{model}: no tokenizer: give token files in place of text") from None
         # What the tokenizer puts before every text, for example <s>.
         start = self.tokenizer("").input_ids[:1]
         self.prefix = start if start == [self.tokenizer.bos_token_id] else []
@@ -50,18 +53,25 @@ def open_tokenizer(model, bos):
     return pretrained_tokenizer(model)
 
 
-def read_ids(path):
+def read_ids(path, vocabulary):
     """The lists of ids in a token file: JSON, or `tokens` of a cache. None for a text file."""
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, "pt") as file:
-                return [file.get_tensor("tokens").tolist()]
-        if path.suffix == ".json":
-            ids = json.loads(path.read_bytes())
-            return ids if ids and isinstance(ids[0], list) else [ids]
-    except (SafetensorError, ValueError, LookupError, TypeError) as error:
-        raise bad_source(f"{path}: no tokens: {error}") from None
-    return None
+                lists = [file.get_tensor("tokens").tolist()]
+        elif path.suffix == ".json":
+            lists = json.loads(path.read_bytes())
+        else:
+            return None
+    except (SafetensorError, ValueError) as error:
+        raise bad_source(f"{path}: no token file: {error}") from None
+    if isinstance(lists, list) and not any(isinstance(ids, list) for ids in lists):
+        lists = [lists]
+    if not isinstance(lists, list) or not all(isinstance(ids, list) for ids in lists):
+        raise bad_source(f"{path}: no token file: a list of ids, or a list of such lists, is wanted")
+    if not all(type(i) is int and 0 <= i < vocabulary for ids in lists for i in ids):
+        raise bad_source(f"{path}: the model's tokens are numbers from 0 to {vocabulary - 1}")
+    return lists
 
 
 def pieces(ids, prefix, length):
@@ -75,16 +85,13 @@ def read(paths, tokenizer, vocabulary, length, most):
     first text file comes."""
     result = []
     for path in paths:
-        lists, prefix = read_ids(path), []
+        lists, prefix = read_ids(path, vocabulary), []
         if lists is None:
             try:
                 text = path.read_bytes().decode("utf-8")
             except UnicodeDecodeError:
                 raise bad_source(f"{path}: neither UTF-8 text nor .json nor .safetensors") from None
             lists, prefix = [tokenizer().encode(text)], tokenizer().prefix
-        for ids in lists:
-            if not all(type(i) is int and 0 <= i < vocabulary for i in ids):
-                raise bad_source(f"{path}: tokens must be numbers from 0 to {vocabulary - 1}")
         found = [piece for ids in lists for piece in pieces(ids, prefix, length)][:most]
         if not found:
             longest = len(prefix) + max((len(ids) for ids in lists), default=0)
