@@ -71,8 +71,7 @@ def read_config(model):
         raise refused(f"{model}: no model that transformers knows: {first_line(error)}") from None
     if getattr(config, "rope_interleaved", False):
         raise refused(
-            f"{model}: interleaved rotary pairs, which transformers does not know:"
-            " convert the model with --rotate-half"
+            f"{model}: interleaved rotary pairs, which transformers does not know: convert the model with --rotate-half"
         )
     return config
 

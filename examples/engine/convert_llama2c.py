@@ -164,8 +164,9 @@ def field(number, value):
 
 
 def sentencepiece_bytes(tokens):
-    """A SentencePiece model (sentencepiece_model.proto) of BPE with byte fallback."""
+    """A SentencePiece model (sentencepiece_model.proto) of BPE; bytes are what text falls back to."""
     normal, unknown, control, byte = 1, 2, 3, 6
+    falls_back = False
     out = b""
     for index, (score, text) in enumerate(tokens):
         kind = normal
@@ -173,11 +174,12 @@ def sentencepiece_bytes(tokens):
             # llama2.c puts line ends around <s> and </s>
             kind, text = (unknown if index == 0 else control), text.strip()
         elif len(text) == 6 and text.startswith(b"<0x") and text.endswith(b">"):
-            kind = byte
+            kind, falls_back = byte, True
         piece = text.replace(b" ", "\u2581".encode())
         out += field(1, field(1, piece) + field(2, score) + field(3, kind))
     bpe = 2
-    trainer = field(3, bpe) + field(4, len(tokens)) + field(35, 1)  # model_type, vocab_size, byte_fallback
+    # model_type, vocab_size, byte_fallback
+    trainer = field(3, bpe) + field(4, len(tokens)) + field(35, int(falls_back))
     # name, add_dummy_prefix, remove_extra_whitespaces
     normaliser = field(1, b"identity") + field(3, 1) + field(4, 0)
     return out + field(2, trainer) + field(3, normaliser)
