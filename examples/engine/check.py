@@ -25,9 +25,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F
-from safetensors.torch import load_file
+try:
+    import torch
+    import torch.nn.functional as F
+    from safetensors.torch import load_file
+except ImportError as error:
+    sys.exit(f"check: {error}: pip install torch safetensors transformers")
 
 
 class refused(Exception):
