@@ -135,7 +135,7 @@ result<done> linear_fitter::state::learn_outside(const cpu::outside_inputs& in) 
 
 // The tensors of the nearest layer below that has as many tokens, unless a chain starts here: then the
 // embedding; those of the layer itself that come first: K for V; and those of the draft's layer that is
-// as deep in its model.
+// as deep in its model, and of the next. Outside rows are candidates: the fit selects.
 void linear_fitter::state::choose_sources() {
   std::vector<std::uint32_t> layers, draft_layers;
   for (const tensor_state& t : tensors)
@@ -157,11 +157,15 @@ void linear_fitter::state::choose_sources() {
       if (tensors[s].id.layer == t.id.layer || (below && tensors[s].id.layer == *below))
         t.sources.push_back(static_cast<std::uint32_t>(s));
     for (std::size_t o = 0; o < outside.size(); ++o) {
-      const bool wanted =
-          outside[o].of.kind == outside_kind::embedding
-              ? !below
-              : outside[o].of.id.layer ==
-                    draft_layers[(2 * ordinal + 1) * draft_layers.size() / (2 * layers.size())];
+      bool wanted = !below;
+      if (outside[o].of.kind == outside_kind::draft) {
+        const std::size_t as_deep = (2 * ordinal + 1) * draft_layers.size() / (2 * layers.size());
+        const std::size_t next = std::min(as_deep + 1, draft_layers.size() - 1);
+        // The first layer is a function of the token: a draft says nothing that its embedding does not.
+        wanted = (ordinal > 0 || outside.front().of.kind == outside_kind::draft) &&
+                 (outside[o].of.id.layer == draft_layers[as_deep] ||
+                  outside[o].of.id.layer == draft_layers[next]);
+      }
       if (wanted) t.sources.push_back(static_cast<std::uint32_t>(tensors.size() + o));
     }
   }

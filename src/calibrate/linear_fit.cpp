@@ -25,7 +25,6 @@ void linear_fitter::state::fit(std::size_t index) {
     fine[i] = t.fine[i] / std::max(t.numbers, 1.0) * unit * unit;
     centre[i] = t.centres[i];
   }
-  const bool has_inputs = t.fitted.front().inputs() != 0;
   const std::uint32_t part = t.width() / options.shards;
   double left_alone = 0, centred = 0;
   for (std::uint32_t shard = 0; shard < options.shards; ++shard) {
@@ -33,8 +32,9 @@ void linear_fitter::state::fit(std::size_t index) {
     left_alone += t.fitted[shard].bits_uncentred(f, c);
     centred += t.fitted[shard].bits_centred(f);
   }
-  if (has_inputs) t.choice = choose_ridge(t.fitted, fine);
   const double n = t.width();
+  select_sources(t, fine, std::min(left_alone, centred));
+  const bool has_inputs = t.fitted.front().inputs() != 0;
   const double with_sources = has_inputs ? t.choice.bits : centred;
   const bool sources_pay =
       has_inputs && with_sources + kWorthTrying * n < std::min(left_alone, centred);
@@ -51,6 +51,68 @@ void linear_fitter::state::fit(std::size_t index) {
     add(t.final, kNoFold);
   }
   t.fitted.clear();
+}
+
+// Tensors before are sources; outside rows become so group by group, the best first, as long as one pays:
+// inputs that tell nothing new cost what ridge cannot take back. `bits` is what the tensor costs without
+// any.
+void linear_fitter::state::select_sources(tensor_state& t, const VectorXd& fine,
+                                          double bits) const {
+  struct group {
+    std::pair<outside_kind, std::uint32_t> of;  // layer of the draft
+    bool is_chosen = false;
+  };
+  std::vector<group> groups;
+  const auto group_of = [&](std::uint32_t s) {
+    const linear_outside& o = outside[s - tensors.size()].of;
+    return std::pair(o.kind, o.id.layer);
+  };
+  for (const std::uint32_t s : t.sources)
+    if (s >= tensors.size() && (groups.empty() || groups.back().of != group_of(s)))
+      groups.push_back({group_of(s)});
+  const auto is_chosen = [&](std::uint32_t s) {
+    return s < tensors.size() || std::ranges::find(groups, group_of(s), &group::of)->is_chosen;
+  };
+  const auto chosen_moments = [&] {
+    std::vector<Eigen::Index> inputs;
+    Eigen::Index begin = 0;
+    for (const std::uint32_t s : t.sources) {
+      for (Eigen::Index i = 0; i < inputs_from(s) && is_chosen(s); ++i) inputs.push_back(begin + i);
+      begin += inputs_from(s);
+    }
+    std::vector<moments> chosen;
+    for (const moments& m : t.fitted) chosen.push_back(m.of_inputs(inputs));
+    return chosen;
+  };
+
+  std::vector<moments> best = chosen_moments();
+  t.choice = {0, bits};
+  if (best.front().inputs() != 0) t.choice = choose_ridge(best, fine);
+  for (bool found = true; found;) {
+    found = false;
+    group* added = nullptr;
+    double least = std::min(t.choice.bits, bits) - kWorthTrying * t.width();
+    for (group& g : groups) {
+      if (g.is_chosen) continue;
+      g.is_chosen = true;
+      auto tried = chosen_moments();
+      const ridge_choice choice =
+          t.choice.lambda > 0
+              ? ridge_choice{t.choice.lambda, ridge_bits(tried, fine, t.choice.lambda)}
+              : choose_ridge(tried, fine);
+      if (choice.bits < least) {
+        least = choice.bits;
+        best = std::move(tried);
+        added = &g;
+      }
+      g.is_chosen = false;
+    }
+    if (added == nullptr) break;
+    found = added->is_chosen = true;
+    t.choice = choose_ridge(best, fine);
+  }
+  t.fitted = std::move(best);
+  std::erase_if(t.sources, [&](std::uint32_t s) { return !is_chosen(s); });
 }
 
 void linear_fitter::state::set_sources(linear_fit_report& r, const tensor_state& t) const {

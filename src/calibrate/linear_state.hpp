@@ -77,6 +77,7 @@ struct linear_fitter::state {
 
   // linear_fit.cpp: what is made of them.
   void fit(std::size_t index);
+  void select_sources(tensor_state& t, const Eigen::VectorXd& fine, double bits) const;
   void set_sources(linear_fit_report& r, const tensor_state& t) const;
   enum class stage { bases, folds, final };
   profile_content content(stage of, int fold) const;

@@ -23,6 +23,32 @@ double half_log(const VectorXd& squares, const VectorXd& fine) {
   return bits;
 }
 
+// A weight counts multiplier / 2^(12 + shift); the largest of an output becomes 127 or a little less.
+struct weight_unit {
+  int shift = 0;
+  double multiplier = 0, counts = 0;
+};
+weight_unit unit_of(double largest) {
+  weight_unit u;
+  const double scale = largest / 127;
+  if (scale > 0) u.shift = std::clamp(static_cast<int>(std::floor(-std::log2(scale))), 0, 40);
+  u.multiplier = std::min(std::ceil(std::ldexp(scale, 12 + u.shift)), 32767.0);
+  u.counts = std::ldexp(u.multiplier, -12 - u.shift);
+  return u;
+}
+double in_int8(double weight, const weight_unit& u) {
+  return std::round(std::clamp(weight / u.counts, -127.0, 127.0));
+}
+
+// What the integers make of real weights.
+void round_to_int8(MatrixXd& w) {
+  for (Index o = 0; o < w.cols(); ++o) {
+    const weight_unit u = unit_of(w.rows() == 0 ? 0 : w.col(o).cwiseAbs().maxCoeff());
+    if (u.multiplier == 0) continue;
+    for (Index i = 0; i < w.rows(); ++i) w(i, o) = in_int8(w(i, o), u) * u.counts;
+  }
+}
+
 }  // namespace
 
 void quantised_product::add(const MatrixXd& columns) {
@@ -31,22 +57,15 @@ void quantised_product::add(const MatrixXd& columns) {
   const std::size_t begin = weights.size();
   weights.resize(begin + product.shard_weights());
   for (Index o = 0; o < columns.cols(); ++o) {
-    // A weight counts multiplier / 2^(12 + shift); the largest becomes 127 or a little less.
-    const double largest = columns.rows() == 0 ? 0 : columns.col(o).cwiseAbs().maxCoeff();
-    const double scale = largest / 127;
-    const int shift =
-        scale > 0 ? std::clamp(static_cast<int>(std::floor(-std::log2(scale))), 0, 40) : 0;
-    const double multiplier = std::min(std::ceil(std::ldexp(scale, 12 + shift)), 32767.0);
-    product.multipliers.push_back(static_cast<std::uint16_t>(multiplier));
-    product.shifts.push_back(static_cast<std::uint8_t>(shift));
-    if (multiplier == 0) continue;
-    const double counts = std::ldexp(multiplier, -12 - shift);
+    const weight_unit u = unit_of(columns.rows() == 0 ? 0 : columns.col(o).cwiseAbs().maxCoeff());
+    product.multipliers.push_back(static_cast<std::uint16_t>(u.multiplier));
+    product.shifts.push_back(static_cast<std::uint8_t>(u.shift));
+    if (u.multiplier == 0) continue;
     for (Index i = 0; i < columns.rows(); ++i) {
       const std::size_t at = 4 * (static_cast<std::size_t>(i / 4) * product.outputs +
                                   static_cast<std::size_t>(o)) +
                              static_cast<std::size_t>(i % 4);
-      weights[begin + at] = static_cast<std::int8_t>(
-          std::lround(std::clamp(columns(i, o) / counts, -127.0, 127.0)));
+      weights[begin + at] = static_cast<std::int8_t>(in_int8(columns(i, o), u));
     }
   }
 }
@@ -61,6 +80,15 @@ moments::moments(Index inputs, Index outputs) {
 
 double moments::bytes(Index inputs, Index outputs) {
   return 8.0 * kFolds * static_cast<double>(inputs) * static_cast<double>(inputs + outputs);
+}
+
+moments moments::of_inputs(const std::vector<Index>& inputs) const {
+  moments m(0, folds_[0].yy.size());
+  for (int f = 0; f < kFolds; ++f) {
+    m.folds_[f] = {folds_[f].xx(inputs, inputs), folds_[f].xy(inputs, Eigen::all), folds_[f].yy,
+                   folds_[f].y, folds_[f].count};
+  }
+  return m;
 }
 
 void moments::add(const Eigen::MatrixXf& x, const Eigen::MatrixXf& y, int fold) {
@@ -113,7 +141,8 @@ double moments::bits_ridge(double lambda, const VectorXd& fine) const {
   for (int f = 0; f < kFolds; ++f) {
     const sums& s = folds_[f];
     if (s.count == 0) continue;
-    const MatrixXd w = solve(all_but(f), lambda);
+    MatrixXd w = solve(all_but(f), lambda);
+    round_to_int8(w);
     const MatrixXd gw = s.xx.selfadjointView<Eigen::Lower>() * w;
     error += s.yy - 2 * w.cwiseProduct(s.xy).colwise().sum().transpose() +
              w.cwiseProduct(gw).colwise().sum().transpose();
@@ -152,19 +181,20 @@ void moments::quantise(double lambda, std::uint32_t rank, const VectorXd& fine, 
   to_output.add(out);
 }
 
-ridge_choice choose_ridge(const std::vector<moments>& shards, const VectorXd& fine) {
+double ridge_bits(const std::vector<moments>& shards, const VectorXd& fine, double lambda) {
   const Index part = fine.size() / static_cast<Index>(shards.size());
-  const auto bits_at = [&](int step) {
-    double bits = 0;
-    for (std::size_t s = 0; s < shards.size(); ++s)
-      bits += shards[s].bits_ridge(strength(step), fine.segment(static_cast<Index>(s) * part, part));
-    return bits;
-  };
+  double bits = 0;
+  for (std::size_t s = 0; s < shards.size(); ++s)
+    bits += shards[s].bits_ridge(lambda, fine.segment(static_cast<Index>(s) * part, part));
+  return bits;
+}
+
+ridge_choice choose_ridge(const std::vector<moments>& shards, const VectorXd& fine) {
   int best = kFirstTried;
-  double bits = bits_at(best);
+  double bits = ridge_bits(shards, fine, strength(best));
   for (const int direction : {1, -1})
     for (int step = best + direction; step >= kWeakest && step <= kStrongest; step += direction) {
-      const double tried = bits_at(step);
+      const double tried = ridge_bits(shards, fine, strength(step));
       if (!(tried < bits)) break;
       bits = tried;
       best = step;

@@ -35,10 +35,12 @@ class moments {
   void add(const Eigen::MatrixXf& x, const Eigen::MatrixXf& y, int fold);
 
   Eigen::Index inputs() const { return folds_[0].xx.rows(); }
+  /// Those of some inputs, in ascending order.
+  moments of_inputs(const std::vector<Eigen::Index>& inputs) const;
 
   /// Bits per observation, up to a constant, summed over outputs: half the logarithm of squared error +
   /// `fine`. Without a correction, where y were measured from `centre`; with the centre alone; with a
-  /// ridge of strength `lambda`, each fold by what is fitted to the others.
+  /// ridge of strength `lambda` in int8 weights, each fold by what is fitted to the others.
   double bits_uncentred(const Eigen::VectorXd& fine, const Eigen::VectorXd& centre) const;
   double bits_centred(const Eigen::VectorXd& fine) const;
   double bits_ridge(double lambda, const Eigen::VectorXd& fine) const;
@@ -63,7 +65,9 @@ class moments {
 struct ridge_choice {
   double lambda = 0, bits = 0;
 };
-/// The best strength, common to all shards; `fine` is of all their outputs.
+/// Bits of all shards at one strength; `fine` is of all their outputs.
+double ridge_bits(const std::vector<moments>& shards, const Eigen::VectorXd& fine, double lambda);
+/// The best strength, common to all shards.
 ridge_choice choose_ridge(const std::vector<moments>& shards, const Eigen::VectorXd& fine);
 
 }  // namespace skv
