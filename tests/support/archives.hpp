@@ -20,13 +20,13 @@ using byte_string = std::vector<std::byte>;
 /// The .skv file of a source whose streams `c` names.
 inline result<byte_string> pack(container& c, const cpu::codec& coder,
                                 std::span<const std::byte> source, const cpu::mean_lookup& means,
-                                unsigned threads = 1) {
+                                unsigned threads = 1, const cpu::outside_rows* outside = nullptr) {
   byte_string tiles;
   const auto sink = [&](std::span<const std::byte> bytes) -> result<done> {
     append(tiles, bytes);
     return done{};
   };
-  const auto written = cpu::write_archive(c, coder, source, means, sink, {threads, {}});
+  const auto written = cpu::write_archive(c, coder, source, means, sink, {threads, {}}, outside);
   if (!written) return written.failure();
   byte_string file = front_matter(c);
   append(file, tiles);
@@ -35,7 +35,8 @@ inline result<byte_string> pack(container& c, const cpu::codec& coder,
 
 /// The source again.
 inline result<byte_string> unpack(std::span<const std::byte> file, const cpu::codec& coder,
-                                  const cpu::mean_lookup& means, unsigned threads = 1) {
+                                  const cpu::mean_lookup& means, unsigned threads = 1,
+                                  const cpu::outside_rows* outside = nullptr) {
   const auto c = parse_container(file);
   if (!c) return c.failure();
   byte_string source(c->source_bytes());
@@ -45,7 +46,7 @@ inline result<byte_string> unpack(std::span<const std::byte> file, const cpu::co
     std::memcpy(source.data() + at, bytes.data(), bytes.size());
     return done{};
   };
-  const auto read = cpu::read_archive(*c, coder, file, means, sink, {threads, {}});
+  const auto read = cpu::read_archive(*c, coder, file, means, sink, {threads, {}}, outside);
   if (!read) return read.failure();
   return source;
 }
