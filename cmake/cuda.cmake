@@ -5,7 +5,8 @@ endif()
 enable_language(CUDA)
 find_package(CUDAToolkit 12.4 REQUIRED)
 
-add_library(skv_cuda kernels/codec.cpp kernels/plan.cpp kernels/pool.cpp)
+add_library(skv_cuda kernels/codec.cpp kernels/linear.cpp kernels/linear_plan.cpp kernels/plan.cpp
+  kernels/pool.cpp)
 add_library(skv::cuda ALIAS skv_cuda)
 set_target_properties(skv_cuda PROPERTIES EXPORT_NAME cuda
   VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
@@ -27,6 +28,7 @@ foreach(format IN ITEMS bf16 fp16 e4m3 e5m2)
   target_compile_definitions(skv_cuda_${format} PRIVATE SKV_TARGET=${format})
 endforeach()
 skv_add_kernels(move kernels/compact.cu kernels/pool.cu)
+skv_add_kernels(linear kernels/linear.cu)
 
 # Beside skv::c, so that those who link that one alone link no CUDA.
 file(GLOB sources CONFIGURE_DEPENDS src/c_cuda/*.cpp)

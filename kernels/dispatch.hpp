@@ -29,4 +29,16 @@ bool with_kernel(format_id target, mean_source source, format_id mean, bool one_
   });
 }
 
+/// Calls f.template operator()<Target, Mean>() for numbers and bases of these formats; false if they do
+/// not meet.
+template <class F>
+bool with_formats(format_id target, format_id mean, F&& f) {
+  return coded_pairs::any([&](auto pair) {
+    using Pair = decltype(pair);
+    if (Pair::kTarget.id != target || Pair::kMean.id != mean) return false;
+    f.template operator()<Pair::kTarget, Pair::kMean>();
+    return true;
+  });
+}
+
 }  // namespace skv::cuda

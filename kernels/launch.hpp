@@ -20,6 +20,11 @@ kernel_entry find_encode_kernel(mean_source source, format_id mean, bool one_row
 template <format_id Target>
 kernel_entry find_decode_kernel(mean_source source, format_id mean, bool one_row);
 
+// Of linear propagation.
+kernel_entry find_hide_kernel();
+kernel_entry find_predict_kernel(format_id mean);
+kernel_entry find_update_kernel(format_id target, format_id mean);
+
 kernel_entry find_compact_kernel();
 kernel_entry find_store_kernel();
 kernel_entry find_load_kernel();

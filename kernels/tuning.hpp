@@ -21,6 +21,12 @@ struct policy {
 /// or more. All is the same everywhere: code for 80 also runs on 86 and 89.
 constexpr policy policy_of(int /*architecture*/) { return {{256, 4}, {512, 2}, {256, 6}}; }
 
+/// Of linear propagation. Two blocks of tiles at a time: one multiplies while the other finishes its sums.
+struct linear_policy {
+  occupancy product, update;
+};
+constexpr linear_policy linear_policy_of(int /*architecture*/) { return {{256, 2}, {256, 4}}; }
+
 /// How many steps of a row a decoder takes at once (tile/decode_tile.hpp): as many as there are
 /// registers for.
 constexpr std::int32_t steps_at_once(number_format target, number_format mean, bool one_row) {

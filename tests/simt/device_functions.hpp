@@ -2,8 +2,10 @@
 // indices and shared() are scheduling points. `site` is for messages; kernels leave it out.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "simt/machine.hpp"
 
@@ -66,6 +68,32 @@ inline void sync_warp(call_site site = call_site::current()) {
 /// All threads of the block take part.
 inline void sync_block(call_site site = call_site::current()) {
   detail::meet(simt::meeting::sync_block, site);
+}
+
+/// Of the warp, as include/skv/lanes/device.cuh says.
+inline void multiply_add(std::int32_t (&sums)[4], const std::uint32_t (&a)[4],
+                         const std::uint32_t (&b)[2], call_site site = call_site::current()) {
+  simt::matrix_operands& m = simt::current->in_warp->matrices[lane()];
+  std::copy_n(a, 4, m.a);
+  std::copy_n(b, 2, m.b);
+  std::copy_n(sums, 4, m.sums);
+  detail::meet(simt::meeting::multiply_add, site);
+  std::copy_n(m.sums, 4, sums);
+}
+
+/// Copies as late as they may: bytes are there after the wait, and not before.
+inline void copy_async(std::byte* to, const std::byte* from) {
+  simt::current->copies.push_back({to, from, simt::current->copy_groups});
+}
+inline void commit_copies() { ++simt::current->copy_groups; }
+template <unsigned kLeft>
+void wait_copies() {
+  simt::thread_state& t = *simt::current;
+  std::erase_if(t.copies, [&](const simt::pending_copy& c) {
+    if (c.group + kLeft >= t.copy_groups) return false;
+    std::memcpy(c.to, c.from, simt::pending_copy::kBytes);
+    return true;
+  });
 }
 
 // Each returns the old value.

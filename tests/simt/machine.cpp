@@ -7,8 +7,8 @@ namespace skv::simt {
 namespace {
 
 std::string name_of(meeting what) {
-  constexpr const char* kNames[] = {"nothing", "ballot",    "any",       "sum",
-                                    "shuffle", "sync_warp", "sync_block"};
+  constexpr const char* kNames[] = {"nothing", "ballot",       "any",       "sum",
+                                    "shuffle", "multiply_add", "sync_warp", "sync_block"};
   return kNames[static_cast<std::size_t>(what)];
 }
 
@@ -20,6 +20,29 @@ std::string name_of(const thread_state& t) {
 std::string to_string(const call_site& site) {
   const std::string path = site.file;
   return path.substr(path.rfind('/') + 1) + ":" + std::to_string(site.line);
+}
+
+/// The integer meaning of PTX's mma.m16n8k32 for s8 (PTX ISA, "Matrix Fragments for mma.m16n8k32").
+void multiply_add(matrix_operands (&lanes)[kWarpThreads]) {
+  constexpr std::uint32_t kRows = 16, kColumns = 8, kInner = 32;
+  const auto byte_of = [](std::uint32_t word, std::uint32_t i) {
+    return static_cast<std::int8_t>(word >> (8 * i));
+  };
+  std::int8_t a[kRows][kInner], b[kInner][kColumns];
+  for (std::uint32_t row = 0; row < kRows; ++row)
+    for (std::uint32_t k = 0; k < kInner; ++k)
+      a[row][k] = byte_of(lanes[row % 8 * 4 + k % 16 / 4].a[row / 8 + k / 16 * 2], k % 4);
+  for (std::uint32_t k = 0; k < kInner; ++k)
+    for (std::uint32_t column = 0; column < kColumns; ++column)
+      b[k][column] = byte_of(lanes[column * 4 + k % 16 / 4].b[k / 16], k % 4);
+  for (std::uint32_t row = 0; row < kRows; ++row)
+    for (std::uint32_t column = 0; column < kColumns; ++column) {
+      std::int32_t& sum = lanes[row % 8 * 4 + column / 2].sums[row / 8 * 2 + column % 2];
+      auto total = static_cast<std::uint32_t>(sum);
+      for (std::uint32_t k = 0; k < kInner; ++k)
+        total += static_cast<std::uint32_t>(a[row][k] * b[k][column]);
+      sum = static_cast<std::int32_t>(total);
+    }
 }
 
 }  // namespace
@@ -162,6 +185,7 @@ void machine::complete(warp_state& warp) {
       case meeting::shuffle: warp.values[i] = brought[warp.sources[i]]; break;
       default: break;
     }
+  if (warp.what == meeting::multiply_add) multiply_add(warp.matrices);
   warp.waiting = 0;
   warp.what = meeting::none;
   make_runnable(warp, ~0u);

@@ -39,7 +39,16 @@ struct [[nodiscard]] report {
 };
 
 /// What a thread takes part in; none: it runs.
-enum class meeting : std::uint8_t { none, ballot, any, sum, shuffle, sync_warp, sync_block };
+enum class meeting : std::uint8_t {
+  none,
+  ballot,
+  any,
+  sum,
+  shuffle,
+  multiply_add,
+  sync_warp,
+  sync_block
+};
 
 /// Where the kernel's text calls a device function. (clang 14 has no std::source_location.)
 struct call_site {
@@ -57,9 +66,24 @@ struct call_site {
 
 class machine;
 
+/// What a lane brings to a product of matrices, and gets.
+struct matrix_operands {
+  std::uint32_t a[4], b[2];
+  std::int32_t sums[4];
+};
+
+/// A copy to shared memory that was begun.
+struct pending_copy {
+  static constexpr std::size_t kBytes = 16;
+  std::byte* to;
+  const std::byte* from;
+  std::uint64_t group;
+};
+
 struct warp_state {
   std::uint32_t values[kWarpThreads];   ///< what the lanes bring, then what they get
   std::uint32_t sources[kWarpThreads];  ///< of a shuffle
+  matrix_operands matrices[kWarpThreads];
   std::uint32_t runnable = 0;           ///< one bit a lane
   std::uint32_t waiting = 0;
   std::uint32_t ended = 0;
@@ -82,6 +106,8 @@ struct thread_state {
   std::uint32_t polls = 0;
   std::uint64_t polls_epoch = 0;
   const void* polled = nullptr;
+  std::vector<pending_copy> copies;
+  std::uint64_t copy_groups = 0;
   call_site site;  ///< of its last scheduling point
   fiber runner;
 };

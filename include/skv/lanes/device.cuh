@@ -12,6 +12,8 @@
 
 #else
 
+#include <cuda_pipeline.h>
+
 #include <cuda/atomic>
 
 namespace skv::device {
@@ -36,6 +38,30 @@ SKV_DEVICE std::uint32_t shuffle(std::uint32_t value, std::uint32_t from_lane) {
 }
 SKV_DEVICE void sync_warp() { __syncwarp(); }
 SKV_DEVICE void sync_block() { __syncthreads(); }
+
+/// sums += a * b, of 16 x 32 by 32 x 8 int8, exactly (modulo 2^32): one warp. With g = lane / 4 and
+/// t = lane % 4, a lane has in a[i] the four numbers from column 4t + 16 (i / 2) on of row
+/// g + 8 (i % 2) of `a`; in b[i] those from row 4t + 16 i on of column g of `b`; and in sums[i] the one
+/// in row g + 8 (i / 2), column 2t + i % 2.
+SKV_DEVICE void multiply_add(std::int32_t (&sums)[4], const std::uint32_t (&a)[4],
+                             const std::uint32_t (&b)[2]) {
+  asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+r"(sums[0]), "+r"(sums[1]), "+r"(sums[2]), "+r"(sums[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+/// Begins to copy 16 bytes, at multiples of 16, from device memory to shared memory.
+SKV_DEVICE void copy_async(std::byte* to, const std::byte* from) {
+  __pipeline_memcpy_async(to, from, 16);
+}
+/// What the thread has begun to copy since the last call becomes a group.
+SKV_DEVICE void commit_copies() { __pipeline_commit(); }
+/// Waits for all groups of the thread but the last `kLeft`: what they copied is there, for this thread.
+template <unsigned kLeft>
+SKV_DEVICE void wait_copies() {
+  __pipeline_wait_prior(kLeft);
+}
 
 /// The dynamic shared memory of the block, aligned to 16 bytes.
 SKV_DEVICE std::byte* shared() {

@@ -52,7 +52,7 @@ struct fixed_number {
 };
 
 /// Patterns of infinity and NaN: magnitudes above this one.
-constexpr std::uint32_t max_finite(number_format f) {
+SKV_HOST_DEVICE constexpr std::uint32_t max_finite(number_format f) {
   return f.id == format_id::e4m3 ? f.magnitude_mask() - 1
                                  : (f.max_exponent() << f.mantissa_bits) - 1;
 }

@@ -1,0 +1,66 @@
+// A profile's linear propagation laid out for the kernels, and where a pass keeps what it passes on.
+#pragma once
+
+#include <optional>
+#include <skv/profile/profile.hpp>
+#include <vector>
+
+#include "linear_parameters.hpp"
+
+namespace skv::cuda {
+
+/// The steps of one tensor. Pointers are null until place().
+struct linear_tensor_plan {
+  std::uint32_t index = 0;  ///< in the profile
+  bool is_predicted = false, turns = false, has_bases = false;
+  linear_product_plan to_hidden{}, to_output{};  ///< no outputs: there is no hidden value
+  std::uint64_t hidden_byte = 0;                 ///< in the workspace, times the batch's tokens
+  std::uint32_t hidden_row_bytes = 0, hidden_shard_bytes = 0;
+  /// Is a tensor predicted from it? Then its innovations are kept, as this source says.
+  bool is_source = false;
+  linear_source told{};
+
+  // Offsets in the image of what the pointers will point to.
+  std::size_t weights_at[2] = {}, sources_at[2] = {}, outputs_at[2] = {};
+};
+
+class linear_plan {
+ public:
+  /// Fails as linear::make, but for what needs a device.
+  static result<linear_plan> make(const profile& p, const block_geometry& geometry);
+
+  /// What has to be copied to the device; and what to do then.
+  const std::vector<std::byte>& image() const { return image_; }
+  void place(const std::byte* image_dev);
+
+  /// Null: there is no such tensor.
+  const linear_tensor_plan* find(std::uint32_t layer, std::uint32_t tensor) const;
+  bool starts_chain(std::uint32_t layer) const { return starts_chain_[layer]; }
+
+  const block_geometry& geometry() const { return geometry_; }
+  /// Of the workspace.
+  std::size_t bytes_of(std::uint32_t items) const {
+    return std::size_t{token_bytes_} * items * geometry_.tokens;
+  }
+
+  // What the kernels get. A launch of `hide` comes before that of `predict`, if there are hidden values.
+  hide_parameters hide(const linear_tensor_plan& t, const linear_rows& rows, std::byte* room) const;
+  predict_parameters predict(const linear_tensor_plan& t, const linear_rows& rows,
+                             const tensor_cache& bases, const tensor_cache& means,
+                             const std::byte* room) const;
+  update_parameters update(const linear_tensor_plan& t, const linear_rows& rows,
+                           const tensor_cache& numbers, const tensor_cache& bases,
+                           std::byte* room) const;
+
+ private:
+  class builder;
+
+  block_geometry geometry_;
+  std::vector<std::byte> image_;
+  std::vector<std::optional<linear_tensor_plan>> tensors_;  // [layers][kMaxTensors]
+  std::vector<bool> starts_chain_;                          // [layers]
+  std::uint32_t token_bytes_ = 0;
+  const std::uint32_t* sines_dev_ = nullptr;
+};
+
+}  // namespace skv::cuda
