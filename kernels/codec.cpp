@@ -81,30 +81,11 @@ struct codec::state {
   }
 
   result<done> check(const paged_cache& cache, number_format f, const char* what) const {
-    const block_places& b = cache.blocks;
-    const std::int64_t size = f.bytes();
-    if (b.base == nullptr && b.pointers_dev == nullptr)
-      return bad(std::string(what) + ": there is neither a base nor pointers");
-    bool aligned = reinterpret_cast<std::uintptr_t>(b.base) % f.bytes() == 0 &&
-                   b.layer_stride_bytes % size == 0 && b.block_stride_bytes % size == 0;
-    for (std::uint32_t i = 0; i < plan.tensor_count; ++i) {
-      const tensor_place& t = cache.tensors[i];
-      if (plan.tensors[i].opaque_bytes == 0)
-        aligned &= t.offset_bytes % size == 0 && t.token_stride_bytes % size == 0 &&
-                   t.head_stride_bytes % size == 0;
-    }
-    if (!aligned)
-      return bad(std::string(what) + ": numbers must be aligned to their " +
-                 std::to_string(f.bytes()) + " bytes");
-    return done{};
-  }
-
-  result<done> check_room(const workspace& room, std::size_t needed) const {
-    if (room.bytes < needed)
-      return bad("the workspace has " + std::to_string(room.bytes) + " bytes, but " +
-                 std::to_string(needed) + " are needed");
-    if (room.data == nullptr || reinterpret_cast<std::uintptr_t>(room.data) % 256 != 0)
-      return bad("the workspace must be device memory at a multiple of 256");
+    if (auto ok = check_blocks(cache.blocks, what); !ok) return ok;
+    bool aligned = are_aligned(cache.blocks, f.bytes());
+    for (std::uint32_t i = 0; i < plan.tensor_count; ++i)
+      if (plan.tensors[i].opaque_bytes == 0) aligned &= is_aligned(cache.tensors[i], f.bytes());
+    if (!aligned) return misaligned(what, f.bytes());
     return done{};
   }
 
@@ -210,7 +191,7 @@ result<done> codec::encode_async(const block_batch& batch, const paged_cache& nu
   const bool one_row = s.is_one_row(numbers, s.target) && (!given || s.is_one_row(means, s.mean));
   const prepared_kernel& k = s.kernels[true][one_row];
   const schedule plan = k.schedule_of(s.plan, batch.items, limits, true);
-  if (auto ok = s.check_room(room, plan.workspace_bytes); !ok) return ok;
+  if (auto ok = check_room(room, plan.workspace_bytes); !ok) return ok;
   encode_parameters p{};
   p.plan = s.plan;
   p.batch = batch;
@@ -235,7 +216,7 @@ result<done> codec::compact_async(const block_batch& batch, const stored_places&
     return bad("a packed buffer, sizes and statuses must be given");
   if (auto ok = check_packed(out); !ok) return ok;
   const schedule plan = s.compact.schedule_of(s.plan, batch.items, limits, false);
-  if (auto ok = s.check_room(room, plan.workspace_bytes); !ok) return ok;
+  if (auto ok = check_room(room, plan.workspace_bytes); !ok) return ok;
   compact_parameters p{};
   p.plan = s.plan;
   p.batch = batch;
@@ -266,7 +247,7 @@ result<done> codec::decode_async(const block_batch& batch, const stored_places& 
   const bool one_row = s.is_one_row(numbers, s.target) && (!given || s.is_one_row(means, s.mean));
   const prepared_kernel& k = s.kernels[false][one_row];
   const schedule plan = k.schedule_of(s.plan, batch.items, limits, in_place);
-  if (auto ok = s.check_room(room, plan.workspace_bytes); !ok) return ok;
+  if (auto ok = check_room(room, plan.workspace_bytes); !ok) return ok;
   decode_parameters p{};
   p.plan = s.plan;
   p.batch = batch;

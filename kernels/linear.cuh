@@ -50,8 +50,7 @@ struct turn {
   std::uint32_t sine, cosine;
 
   SKV_DEVICE turn(const linear_channel& c, std::uint32_t position, const std::uint32_t* sines) {
-    const std::uint32_t phase =
-        phase_at<warp_lanes>(position, c.frequency_high, c.frequency_low);
+    const std::uint32_t phase = phase_at<warp_lanes>(position, c.frequency_high, c.frequency_low);
     sine = skv::sine<warp_lanes>(sines, phase);
     cosine = skv::sine<warp_lanes>(sines, phase + (1u << 30));
   }
@@ -81,8 +80,7 @@ SKV_DEVICE void for_each_sum(const Parameters& p) {
         if (output >= Finish::outputs(p)) break;
         const Finish finish(p, shard, output);
         for (std::uint32_t i = device::warp(); i < product_tile::kHalf; i += kWarps)
-          if (half_row + i < p.tokens.rows)
-            finish(half_row + i, *product_tile::sums_at(i, at));
+          if (half_row + i < p.tokens.rows) finish(half_row + i, *product_tile::sums_at(i, at));
       }
     }
     device::sync_block();  // nobody needs the sums when the stages are filled again
@@ -165,9 +163,9 @@ struct predict_kernel : predict_parameters {
                           std::uint32_t corrected_by) const {
       std::uint32_t mean = 0;
       if (p.has_bases) mean = *number_at<Mean>(bases + offset_of<Mean>(c, p.bases));
-      if (p.is_predicted) mean = corrected<Mean, warp_lanes>(mean, corrected_by, std::uint32_t{c.unit});
-      *number_at<Mean>(means + offset_of<Mean>(c, p.means)) =
-          static_cast<pattern_of<Mean>>(mean);
+      if (p.is_predicted)
+        mean = corrected<Mean, warp_lanes>(mean, corrected_by, std::uint32_t{c.unit});
+      *number_at<Mean>(means + offset_of<Mean>(c, p.means)) = static_cast<pattern_of<Mean>>(mean);
     }
     SKV_DEVICE void operator()(std::uint32_t row, const product_tile::pair& sums) const {
       const linear_token token(p.tokens, row);
@@ -212,8 +210,7 @@ struct update_kernel : update_parameters {
   }
 
  private:
-  SKV_DEVICE std::uint32_t deviated(const linear_channel& c, std::byte* at,
-                                    std::byte* base) const {
+  SKV_DEVICE std::uint32_t deviated(const linear_channel& c, std::byte* at, std::byte* base) const {
     const std::uint32_t number = *number_at<Target>(at + offset_of<Target>(c, numbers));
     const std::uint32_t expected =
         has_bases ? *number_at<Mean>(base + offset_of<Mean>(c, bases)) : 0u;

@@ -25,7 +25,7 @@ struct alignas(8) linear_channel {
 
 /// Rows of int8 that a product has as inputs: of all tokens of a batch, [items][tokens][row_bytes].
 struct linear_source {
-  std::uint64_t first_byte;   ///< in the workspace, times the batch's tokens
+  std::uint64_t first_byte;  ///< in the workspace, times the batch's tokens
   std::uint32_t row_bytes;
   std::uint32_t shard_bytes;  ///< from a shard's inputs in a row to the next one's
   std::uint32_t chunks;       ///< of a shard

@@ -19,7 +19,7 @@ std::uint32_t width_of(const tensor_scales& t) { return t.heads * t.head_dim; }
 /// Channels in the order of the kernels.
 struct channel_order {
   std::uint32_t shard_width = 0;
-  std::vector<std::uint32_t> channels;  ///< [shards][shard_width], numbered through all heads
+  std::vector<std::uint32_t> channels;     ///< [shards][shard_width], numbered through all heads
   std::vector<std::uint64_t> frequencies;  ///< of each
 
   channel_order(const tensor_scales& t, const rotary* r, std::uint32_t shards)
@@ -152,8 +152,7 @@ class linear_plan::builder {
       plan_.token_bytes_ += slots[i].row_bytes;
     }
     for (std::uint32_t i = 0; i < scales_.size(); ++i)
-      if (slot_of[i] != kNone)
-        plan_.tensors_[place_of_[i]]->told.first_byte = begin[slot_of[i]];
+      if (slot_of[i] != kNone) plan_.tensors_[place_of_[i]]->told.first_byte = begin[slot_of[i]];
     hidden_byte_ = plan_.token_bytes_;
   }
 
@@ -244,17 +243,17 @@ class linear_plan::builder {
                   padded.begin() + shard * shard_outputs);
     t.outputs_at[which] = append(padded.data(), padded.size() * sizeof padded[0]);
     t.sources_at[which] = append(sources.data(), sources.size() * sizeof(linear_source));
-    t.weights_at[which] = append(
-        nullptr, std::size_t{to.tiles_of_rows()} * to.chunks * kChunkWeights);
+    t.weights_at[which] =
+        append(nullptr, std::size_t{to.tiles_of_rows()} * to.chunks * kChunkWeights);
 
     std::byte* tile = plan_.image_.data() + t.weights_at[which];
     for (std::uint32_t shard = 0; shard < to.shards; ++shard)
       for (std::uint32_t first = 0; first < to.output_count; first += kTileOutputs)
         for (const input_segment& s : segments) {
           for (std::uint32_t i = 0; i < s.inputs.size(); ++i) {
-            const std::int8_t* const group =
-                from.weights.data() + shard * from.shard_weights() +
-                4 * std::size_t{s.inputs[i] / 4} * from.outputs + s.inputs[i] % 4;
+            const std::int8_t* const group = from.weights.data() + shard * from.shard_weights() +
+                                             4 * std::size_t{s.inputs[i] / 4} * from.outputs +
+                                             s.inputs[i] % 4;
             std::byte* const chunk = tile + std::size_t{i / kChunkInputs} * kChunkWeights;
             for (std::uint32_t o = 0; o < kTileOutputs && first + o < to.output_count; ++o)
               chunk[place_in_chunk(i % kChunkInputs, o)] =
@@ -323,8 +322,7 @@ hide_parameters linear_plan::hide(const linear_tensor_plan& t, const linear_rows
 predict_parameters linear_plan::predict(const linear_tensor_plan& t, const linear_rows& rows,
                                         const tensor_cache& bases, const tensor_cache& means,
                                         const std::byte* room) const {
-  return {rows,       t.to_output, room,    bases,         means,
-          sines_dev_, t.has_bases, t.turns, t.is_predicted};
+  return {rows, t.to_output, room, bases, means, sines_dev_, t.has_bases, t.turns, t.is_predicted};
 }
 
 update_parameters linear_plan::update(const linear_tensor_plan& t, const linear_rows& rows,

@@ -1,6 +1,7 @@
 // A profile's linear propagation laid out for the kernels, and where a pass keeps what it passes on.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <skv/profile/profile.hpp>
 #include <vector>
@@ -30,7 +31,7 @@ class linear_plan {
   static result<linear_plan> make(const profile& p, const block_geometry& geometry);
 
   /// What has to be copied to the device; and what to do then.
-  const std::vector<std::byte>& image() const { return image_; }
+  std::vector<std::byte> take_image() { return std::move(image_); }
   void place(const std::byte* image_dev);
 
   /// Null: there is no such tensor.
@@ -38,9 +39,9 @@ class linear_plan {
   bool starts_chain(std::uint32_t layer) const { return starts_chain_[layer]; }
 
   const block_geometry& geometry() const { return geometry_; }
-  /// Of the workspace.
+  /// Of the workspace. Never none: there is always one to be given.
   std::size_t bytes_of(std::uint32_t items) const {
-    return std::size_t{token_bytes_} * items * geometry_.tokens;
+    return std::max<std::size_t>(std::size_t{token_bytes_} * items * geometry_.tokens, 256);
   }
 
   // What the kernels get. A launch of `hide` comes before that of `predict`, if there are hidden values.

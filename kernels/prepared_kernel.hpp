@@ -45,13 +45,18 @@ struct prepared_kernel {
   /// A kernel for blocks of a plan, on the current device.
   static result<prepared_kernel> make(const kernel_entry& entry, std::uint32_t threads,
                                       const block_plan& plan, const device_properties& device) {
+    return make(entry, threads, make_schedule(plan, 1, threads / kLanes, 1, false).round_blocks,
+                plan.tiles, device);
+  }
+  static result<prepared_kernel> make(const kernel_entry& entry, std::uint32_t threads,
+                                      std::uint32_t round_blocks, std::uint32_t tiles,
+                                      const device_properties& device) {
     if (entry.function == nullptr) return fail(status::unsupported, "there is no such coding");
     prepared_kernel k;
     k.function = entry.function;
     k.threads = threads;
     k.multiprocessors = device.multiprocessors;
-    k.shared_bytes = entry.shared_bytes(
-        make_schedule(plan, 1, threads / kLanes, 1, false).round_blocks, plan.tiles);
+    k.shared_bytes = entry.shared_bytes(round_blocks, tiles);
     cudaFuncAttributes compiled{};
     cudaError_t e = cudaFuncGetAttributes(&compiled, k.function);
     if (e != cudaSuccess) return device_error(e, "a kernel cannot be loaded");
@@ -72,18 +77,25 @@ struct prepared_kernel {
     return k;
   }
 
-  schedule schedule_of(const block_plan& plan, std::uint32_t items, launch_limits limits,
-                       bool staged) const {
+  /// Blocks that run at once on the multiprocessors that may be used.
+  std::uint32_t blocks_within(launch_limits limits) const {
     std::uint32_t used = multiprocessors;
     if (limits.multiprocessors != 0 && limits.multiprocessors < used) used = limits.multiprocessors;
-    return make_schedule(plan, items, threads / kLanes, resident_blocks / multiprocessors * used,
-                         staged);
+    return resident_blocks / multiprocessors * used;
+  }
+  schedule schedule_of(const block_plan& plan, std::uint32_t items, launch_limits limits,
+                       bool staged) const {
+    return make_schedule(plan, items, threads / kLanes, blocks_within(limits), staged);
   }
 
   template <class Parameters>
   result<done> launch(const schedule& s, Parameters& p, void* stream) const {
+    return launch(s.grid_blocks, p, stream);
+  }
+  template <class Parameters>
+  result<done> launch(std::uint32_t grid_blocks, Parameters& p, void* stream) const {
     void* arguments[] = {&p};
-    const cudaError_t e = cudaLaunchKernel(function, dim3(s.grid_blocks), dim3(threads), arguments,
+    const cudaError_t e = cudaLaunchKernel(function, dim3(grid_blocks), dim3(threads), arguments,
                                            shared_bytes, static_cast<cudaStream_t>(stream));
     if (e != cudaSuccess) return device_error(e, "a kernel was not launched");
     return done{};
@@ -94,6 +106,38 @@ inline result<done> check_batch(const block_batch& batch, std::uint32_t layers) 
   if (std::uint64_t{batch.items} * layers > 0x7fffffff)
     return fail(status::invalid_argument, "a batch has at most 2^31 - 1 blocks");
   return done{};
+}
+
+inline result<done> check_room(const workspace& room, std::size_t needed) {
+  if (room.bytes < needed)
+    return fail(status::invalid_argument, "the workspace has " + std::to_string(room.bytes) +
+                                              " bytes, but " + std::to_string(needed) +
+                                              " are needed");
+  if (room.data == nullptr || reinterpret_cast<std::uintptr_t>(room.data) % 256 != 0)
+    return fail(status::invalid_argument,
+                "the workspace must be device memory at a multiple of 256");
+  return done{};
+}
+
+/// Blocks that exist; and do they, and tensors within them, begin at multiples of numbers?
+inline result<done> check_blocks(const block_places& b, const char* what) {
+  if (b.base == nullptr && b.pointers_dev == nullptr)
+    return fail(status::invalid_argument,
+                std::string(what) + ": there is neither a base nor pointers");
+  return done{};
+}
+inline bool are_aligned(const block_places& b, std::int64_t number_bytes) {
+  return reinterpret_cast<std::uintptr_t>(b.base) % static_cast<std::uintptr_t>(number_bytes) ==
+             0 &&
+         b.layer_stride_bytes % number_bytes == 0 && b.block_stride_bytes % number_bytes == 0;
+}
+inline bool is_aligned(const tensor_place& t, std::int64_t number_bytes) {
+  return t.offset_bytes % number_bytes == 0 && t.token_stride_bytes % number_bytes == 0 &&
+         t.head_stride_bytes % number_bytes == 0;
+}
+inline error misaligned(const char* what, std::int64_t number_bytes) {
+  return fail(status::invalid_argument, std::string(what) + ": numbers must be aligned to their " +
+                                            std::to_string(number_bytes) + " bytes");
 }
 
 /// Slots that may be written.

@@ -25,11 +25,9 @@ class product_tile {
                            std::uint32_t first_row, std::uint32_t shard,
                            std::uint32_t output_tile) {
     SKV_UNROLL
-    for (auto& of_tokens : sums_)
-      SKV_UNROLL
-      for (auto& of_outputs : of_tokens)
-        SKV_UNROLL
-        for (std::int32_t& sum : of_outputs) sum = 0;
+    for (auto& of_tokens : sums_) SKV_UNROLL
+    for (auto& of_outputs : of_tokens) SKV_UNROLL
+    for (std::int32_t& sum : of_outputs) sum = 0;
 
     inputs from{p, room, rows, first_row, shard, output_tile};
     std::uint32_t begun = 0;
@@ -49,17 +47,14 @@ class product_tile {
   /// Writes the sums of half of the tokens to shared memory, [kHalf][kSumStride], for all threads.
   SKV_DEVICE void hand_over(std::uint32_t half) const {
     device::sync_block();  // nobody needs what is there
-    if (device::warp() / 4 == half)
-      SKV_UNROLL
-      for (std::uint32_t i = 0; i < kTokenSteps; ++i)
-        SKV_UNROLL
-        for (std::uint32_t j = 0; j < kOutputSteps; ++j)
-          SKV_UNROLL
-          for (std::uint32_t k = 0; k < 2; ++k) {
-            const std::uint32_t row = i * 16 + k * 8 + device::lane() / 4;
-            const std::uint32_t column = device::warp() % 4 * 32 + j * 8 + device::lane() % 4 * 2;
-            *sums_at(row, column) = {sums_[i][j][2 * k], sums_[i][j][2 * k + 1]};
-          }
+    if (device::warp() / 4 == half) SKV_UNROLL
+    for (std::uint32_t i = 0; i < kTokenSteps; ++i) SKV_UNROLL
+    for (std::uint32_t j = 0; j < kOutputSteps; ++j) SKV_UNROLL
+    for (std::uint32_t k = 0; k < 2; ++k) {
+      const std::uint32_t row = i * 16 + k * 8 + device::lane() / 4;
+      const std::uint32_t column = device::warp() % 4 * 32 + j * 8 + device::lane() % 4 * 2;
+      *sums_at(row, column) = {sums_[i][j][2 * k], sums_[i][j][2 * k + 1]};
+    }
     device::sync_block();
   }
 

@@ -84,7 +84,7 @@ struct warp_state {
   std::uint32_t values[kWarpThreads];   ///< what the lanes bring, then what they get
   std::uint32_t sources[kWarpThreads];  ///< of a shuffle
   matrix_operands matrices[kWarpThreads];
-  std::uint32_t runnable = 0;           ///< one bit a lane
+  std::uint32_t runnable = 0;  ///< one bit a lane
   std::uint32_t waiting = 0;
   std::uint32_t ended = 0;
   std::uint32_t place = 0;  ///< in the list of runnable warps

@@ -12,6 +12,7 @@
 #include <kernels/dispatch.hpp>
 #include <kernels/encode.cuh>
 #include <kernels/launch.hpp>
+#include <kernels/linear.cuh>
 #include <kernels/pool.cuh>
 #include <map>
 #include <new>
@@ -105,6 +106,22 @@ template kernel_entry find_encode_kernel<format_id::e4m3>(mean_source, format_id
 template kernel_entry find_decode_kernel<format_id::e4m3>(mean_source, format_id, bool);
 template kernel_entry find_encode_kernel<format_id::e5m2>(mean_source, format_id, bool);
 template kernel_entry find_decode_kernel<format_id::e5m2>(mean_source, format_id, bool);
+
+kernel_entry find_hide_kernel() { return entry_of<hide_kernel, hide_parameters>(); }
+kernel_entry find_predict_kernel(format_id mean) {
+  kernel_entry entry;
+  with_formats(mean, mean, [&]<number_format, number_format M>() {
+    entry = entry_of<predict_kernel<M>, predict_parameters>();
+  });
+  return entry;
+}
+kernel_entry find_update_kernel(format_id target, format_id mean) {
+  kernel_entry entry;
+  with_formats(target, mean, [&]<number_format T, number_format M>() {
+    entry = entry_of<update_kernel<T, M>, update_parameters>();
+  });
+  return entry;
+}
 
 kernel_entry find_compact_kernel() { return entry_of<compact_kernel, compact_parameters>(); }
 kernel_entry find_store_kernel() { return entry_of<store_kernel, store_parameters>(); }
