@@ -24,6 +24,7 @@ kernel_entry find_decode_kernel(mean_source source, format_id mean, bool one_row
 kernel_entry find_hide_kernel();
 kernel_entry find_predict_kernel(format_id mean);
 kernel_entry find_update_kernel(format_id target, format_id mean);
+kernel_entry find_take_kernel();
 
 kernel_entry find_compact_kernel();
 kernel_entry find_store_kernel();

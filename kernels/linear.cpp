@@ -2,7 +2,7 @@
 
 #include <skv/cuda/linear.hpp>
 #include <string>
-#include <tuple>
+#include <vector>
 
 #include "linear_plan.hpp"
 #include "prepared_kernel.hpp"
@@ -22,57 +22,82 @@ struct linear::state {
   bool has_bases = false;
   void* memory = nullptr;
   std::size_t device_bytes = 0;
-  prepared_kernel hide, predict, update;
+  prepared_kernel hide, predict, update, take;
+  std::vector<prepared_kernel> update_draft;  ///< of outside rows; only where they are a draft's
+  std::vector<number_format> draft_formats;
 
   explicit state(linear_plan p) : plan(std::move(p)) {}
   ~state() { cudaFree(memory); }
 
-  result<done> prepare() {
+  result<done> prepare(const linear_model& model) {
     auto device = device_properties::current();
     if (!device) return device.failure();
-    for (const auto& [kernel, entry, threads] :
-         {std::tuple{&hide, find_hide_kernel(), kPolicy.product.threads},
-          std::tuple{&predict, find_predict_kernel(mean.id), kPolicy.product.threads},
-          std::tuple{&update, find_update_kernel(target.id, mean.id), kPolicy.update.threads}}) {
-      auto made = prepared_kernel::make(entry, threads, 0, 0, *device);
+    const auto to = [&](prepared_kernel& k, const kernel_entry& entry,
+                        const occupancy& of) -> result<done> {
+      auto made = prepared_kernel::make(entry, of.threads, 0, 0, *device);
       if (!made) return made.failure();
-      *kernel = *made;
+      k = *made;
+      return done{};
+    };
+    if (auto ok = to(hide, find_hide_kernel(), kPolicy.product); !ok) return ok;
+    if (auto ok = to(predict, find_predict_kernel(mean.id), kPolicy.product); !ok) return ok;
+    if (auto ok = to(update, find_update_kernel(target.id, mean.id), kPolicy.update); !ok)
+      return ok;
+    if (auto ok = to(take, find_take_kernel(), kPolicy.update); !ok) return ok;
+    for (const linear_outside& o : model.outside) {
+      update_draft.emplace_back();
+      draft_formats.push_back(find_format(o.format).value_or(target));
+      if (o.kind != outside_kind::draft) continue;
+      const format_id f = draft_formats.back().id;
+      if (auto ok = to(update_draft.back(), find_update_kernel(f, f), kPolicy.update); !ok)
+        return ok;
     }
     return done{};
   }
 
   struct call {
-    const linear_tensor_plan* tensor;
     linear_rows rows;
     std::byte* room;
   };
-  result<call> begin(std::uint32_t layer, std::uint32_t tensor, const linear_batch& batch,
-                     const workspace& room) const {
-    const linear_tensor_plan* const t = plan.find(layer, tensor);
-    if (t == nullptr)
-      return bad("layer " + std::to_string(layer) + ", tensor " + std::to_string(tensor) +
-                 ": the profile has no such tensor");
+  result<call> begin(std::uint32_t layer, const linear_batch& batch, const workspace& room) const {
     const std::uint64_t rows = std::uint64_t{batch.blocks.items} * plan.geometry().tokens;
     if (rows > 0x7fffffff) return bad("a batch has at most 2^31 - 1 tokens");
     if (auto ok = check_room(room, plan.bytes_of(batch.blocks.items)); !ok) return ok.failure();
-    return call{t,
-                {batch, layer, plan.geometry().tokens, static_cast<std::uint32_t>(rows)},
+    return call{{batch, layer, plan.geometry().tokens, static_cast<std::uint32_t>(rows)},
                 static_cast<std::byte*>(room.data)};
   }
+  result<const linear_tensor_plan*> find(std::uint32_t layer, std::uint32_t tensor) const {
+    const linear_tensor_plan* const t = plan.find(layer, tensor);
+    if (t == nullptr)
+      return bad("layer " + std::to_string(layer) + ", tensor " + std::to_string(tensor) +
+                 ": there is no such tensor");
+    return t;
+  }
+  result<const linear_told*> find_outside(std::uint32_t outside) const {
+    if (outside >= plan.outside().size())
+      return bad("outside rows " + std::to_string(outside) +
+                 ": the profile has none of that number");
+    return &plan.outside()[outside];
+  }
 
-  static result<tensor_cache> take(const paged_cache& cache, std::uint32_t tensor, number_format f,
-                                   const char* what) {
+  static result<tensor_cache> cache_of(const paged_cache& cache, std::uint32_t tensor,
+                                       number_format f, const char* what) {
     if (auto ok = check_blocks(cache.blocks, what); !ok) return ok.failure();
     if (!are_aligned(cache.blocks, f.bytes()) || !is_aligned(cache.tensors[tensor], f.bytes()))
       return misaligned(what, f.bytes());
     return tensor_cache{cache.blocks, cache.tensors[tensor]};
   }
   /// Not looked at if there are none.
-  result<tensor_cache> take_bases(const paged_cache& bases, std::uint32_t tensor) const {
+  result<tensor_cache> bases_of(const paged_cache& bases, std::uint32_t tensor) const {
     if (!has_bases) return tensor_cache{};
-    return take(bases, tensor, mean, "bases");
+    return cache_of(bases, tensor, mean, "bases");
   }
 
+  /// Of kernels whose warps take a token at a time.
+  static std::uint64_t blocks_of(const linear_rows& rows) {
+    const std::uint32_t warps = kPolicy.update.threads / kLanes;
+    return (std::uint64_t{rows.rows} + warps - 1) / warps;
+  }
   template <class Parameters>
   static result<done> launch(const prepared_kernel& k, std::uint64_t work, launch_limits limits,
                              Parameters p, void* stream) {
@@ -94,7 +119,7 @@ result<linear> linear::make(const profile_ptr& p, const block_geometry& geometry
   s->target = *find_format(static_cast<std::uint8_t>(p->content().target));
   s->mean = *find_format(static_cast<std::uint8_t>(p->content().mean));
   s->has_bases = p->content().base() == mean_source::given;
-  if (auto ok = s->prepare(); !ok) return ok.failure();
+  if (auto ok = s->prepare(*p->content().linear); !ok) return ok.failure();
   const std::vector<std::byte> image = s->plan.take_image();
   cudaError_t e = cudaMalloc(&s->memory, image.size());
   if (e == cudaSuccess)
@@ -118,13 +143,15 @@ result<done> linear::predict_async(std::uint32_t layer, std::uint32_t tensor,
                                    const paged_cache& means, workspace room, void* stream,
                                    launch_limits limits) const {
   const state& s = *state_;
-  const auto c = s.begin(layer, tensor, batch, room);
+  const auto found = s.find(layer, tensor);
+  if (!found) return found.failure();
+  const auto c = s.begin(layer, batch, room);
   if (!c) return c.failure();
-  const auto from = s.take_bases(bases, tensor);
+  const auto from = s.bases_of(bases, tensor);
   if (!from) return from.failure();
-  const auto to = state::take(means, tensor, s.mean, "means");
+  const auto to = state::cache_of(means, tensor, s.mean, "means");
   if (!to) return to.failure();
-  const linear_tensor_plan& t = *c->tensor;
+  const linear_tensor_plan& t = **found;
   const auto tiles_of = [&](const linear_product_plan& product) {
     return (std::uint64_t{c->rows.rows} + kTileTokens - 1) / kTileTokens * product.tiles_of_rows();
   };
@@ -142,18 +169,55 @@ result<done> linear::update_async(std::uint32_t layer, std::uint32_t tensor,
                                   const paged_cache& bases, workspace room, void* stream,
                                   launch_limits limits) const {
   const state& s = *state_;
-  const auto c = s.begin(layer, tensor, batch, room);
+  const auto found = s.find(layer, tensor);
+  if (!found) return found.failure();
+  const auto c = s.begin(layer, batch, room);
   if (!c) return c.failure();
-  const bool is_missing = numbers.blocks.base == nullptr && numbers.blocks.pointers_dev == nullptr;
-  const auto of = is_missing ? result<tensor_cache>(tensor_cache{})
-                             : state::take(numbers, tensor, s.target, "numbers");
-  if (!of) return of.failure();
-  const auto from = is_missing ? result<tensor_cache>(tensor_cache{}) : s.take_bases(bases, tensor);
+  tensor_cache of, from;  // none: there are no such tokens
+  if (numbers.blocks.base != nullptr || numbers.blocks.pointers_dev != nullptr) {
+    const auto there = state::cache_of(numbers, tensor, s.target, "numbers");
+    if (!there) return there.failure();
+    const auto based = s.bases_of(bases, tensor);
+    if (!based) return based.failure();
+    of = *there;
+    from = *based;
+  }
+  const linear_told& told = (*found)->told;
+  if (!told.is_source) return done{};
+  return state::launch(s.update, state::blocks_of(c->rows), limits,
+                       s.plan.update(told, c->rows, of, s.has_bases ? &from : nullptr, c->room),
+                       stream);
+}
+
+result<done> linear::take_async(std::uint32_t outside, const linear_batch& batch,
+                                const outside_table& table, workspace room, void* stream,
+                                launch_limits limits) const {
+  const state& s = *state_;
+  const auto found = s.find_outside(outside);
+  if (!found) return found.failure();
+  const auto c = s.begin(0, batch, room);
+  if (!c) return c.failure();
+  if (table.rows_dev == nullptr) return bad("outside rows: there are none");
+  if (!(*found)->is_source) return done{};
+  return state::launch(s.take, state::blocks_of(c->rows), limits,
+                       s.plan.take(**found, c->rows, table, c->room), stream);
+}
+
+result<done> linear::take_draft_async(std::uint32_t outside, const linear_batch& batch,
+                                      const paged_cache& draft, workspace room, void* stream,
+                                      launch_limits limits) const {
+  const state& s = *state_;
+  const auto found = s.find_outside(outside);
+  if (!found) return found.failure();
+  const prepared_kernel& k = s.update_draft[outside];
+  if (k.function == nullptr) return bad("outside rows: these are not a draft's");
+  const auto c = s.begin(0, batch, room);
+  if (!c) return c.failure();
+  const auto from = state::cache_of(draft, 0, s.draft_formats[outside], "draft");
   if (!from) return from.failure();
-  if (!c->tensor->is_source) return done{};
-  const std::uint32_t warps = kPolicy.update.threads / kLanes;
-  return state::launch(s.update, (std::uint64_t{c->rows.rows} + warps - 1) / warps, limits,
-                       s.plan.update(*c->tensor, c->rows, *of, *from, c->room), stream);
+  if (!(*found)->is_source) return done{};
+  return state::launch(k, state::blocks_of(c->rows), limits,
+                       s.plan.update(**found, c->rows, *from, nullptr, c->room), stream);
 }
 
 }  // namespace skv::cuda

@@ -16,6 +16,8 @@ static_assert(kTuned.product.threads == product_tile::kThreads);
 
 kernel_entry find_hide_kernel() { return entry_of<hide_kernel, hide_parameters, kTuned.product>(); }
 
+kernel_entry find_take_kernel() { return entry_of<take_kernel, take_parameters, kTuned.update>(); }
+
 kernel_entry find_predict_kernel(format_id mean) {
   kernel_entry entry;
   with_formats(mean, mean, [&]<number_format, number_format M>() {

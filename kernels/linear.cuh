@@ -243,4 +243,27 @@ struct update_kernel : update_parameters {
   }
 };
 
+/// A warp copies a token's row at a time.
+struct take_kernel : take_parameters {
+  static std::size_t shared_bytes(std::uint32_t, std::uint32_t) { return 0; }
+
+  SKV_DEVICE void operator()() const {
+    const std::uint32_t warps = device::threads() / kLanes;
+    for (std::uint32_t row = device::block() * warps + device::warp(); row < tokens.rows;
+         row += device::blocks() * warps) {
+      const linear_token token(tokens, row);
+      if (!token.is_item) return;  // nor are there any that follow
+      std::uint32_t from = row;
+      bool is_there = token.is_there;
+      if (is_there && table.ids_dev != nullptr) from = table.ids_dev[row];
+      is_there &= table.ids_dev == nullptr || from < table.row_count;
+      for (std::uint32_t i = device::lane(); i < row_bytes; i += kLanes)
+        innovations[std::size_t{row} * row_bytes + i] =
+            is_there && i < width
+                ? static_cast<std::byte>(table.rows_dev[std::size_t{from} * width + i])
+                : std::byte{0};
+    }
+  }
+};
+
 }  // namespace skv::cuda

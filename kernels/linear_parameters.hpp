@@ -88,4 +88,11 @@ struct update_parameters {
   bool has_bases, turns;
 };
 
+struct take_parameters {
+  linear_rows tokens;
+  outside_table table;
+  std::byte* innovations;  ///< [rows][row_bytes]
+  std::uint32_t row_bytes, width;
+};
+
 }  // namespace skv::cuda

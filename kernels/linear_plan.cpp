@@ -22,8 +22,8 @@ struct channel_order {
   std::vector<std::uint32_t> channels;     ///< [shards][shard_width], numbered through all heads
   std::vector<std::uint64_t> frequencies;  ///< of each
 
-  channel_order(const tensor_scales& t, const rotary* r, std::uint32_t shards)
-      : shard_width(width_of(t) / shards) {
+  channel_order(const linear_shape& t, const rotary* r, std::uint32_t shards)
+      : shard_width(t.heads * t.head_dim / shards) {
     std::vector<bool> turns(t.head_dim);
     const auto add = [this](std::uint32_t channel, std::uint64_t frequency) {
       channels.push_back(channel);
@@ -74,6 +74,7 @@ class linear_plan::builder {
     note_starts();
     place_innovations();
     append(kSines.entries.data(), sizeof kSines.entries);
+    add_outside();
     std::uint32_t hidden_bytes = 0;
     for (auto& t : plan_.tensors_)
       if (t) {
@@ -112,7 +113,7 @@ class linear_plan::builder {
     const block_geometry& g = plan_.geometry_;
     for (std::uint32_t layer = 0; layer < g.layers; ++layer) {
       const auto is_before = [&](std::uint32_t s) {
-        return scales_[s].id.layer < g.first_layer + layer;
+        return s < scales_.size() && scales_[s].id.layer < g.first_layer + layer;
       };
       bool starts = true;
       for (std::uint32_t i = 0; i < scales_.size(); ++i)
@@ -122,70 +123,116 @@ class linear_plan::builder {
     }
   }
 
-  /// Rows that are no longer needed make room for others.
+  linear_told& told_of(std::uint32_t source) {
+    return source < scales_.size() ? plan_.tensors_[place_of_[source]]->told
+                                   : plan_.outside_[source - scales_.size()];
+  }
+  /// Is it in the geometry?
+  bool exists(std::uint32_t source) const {
+    return source >= scales_.size() || place_of_[source] != kNone;
+  }
+
+  /// Rows that are no longer needed make room for others; outside rows are needed to the end.
   void place_innovations() {
+    const auto tensors = static_cast<std::uint32_t>(scales_.size());
+    std::vector<std::uint32_t> last_use(tensors + model_.outside.size(), kNone);
+    for (std::uint32_t i = 0; i < tensors; ++i)
+      if (exists(i))
+        for (const std::uint32_t s : model_.tensors[i].sources) last_use[s] = i;
     struct slot {
       std::uint32_t row_bytes, last_use;
     };
     std::vector<slot> slots;
-    std::vector<std::uint32_t> slot_of(scales_.size(), kNone), last_use(scales_.size(), 0);
-    for (std::uint32_t i = 0; i < scales_.size(); ++i)
-      if (place_of_[i] != kNone)
-        for (const std::uint32_t s : model_.tensors[i].sources) last_use[s] = i;
-    for (std::uint32_t i = 0; i < scales_.size(); ++i) {
-      if (place_of_[i] == kNone || last_use[i] == 0) continue;
-      linear_tensor_plan& t = *plan_.tensors_[place_of_[i]];
+    std::vector<std::uint32_t> slot_of(last_use.size(), kNone);
+    const auto place = [&](std::uint32_t i, std::uint32_t inputs, std::uint32_t shards,
+                           std::uint32_t until) {
+      linear_told& t = told_of(i);
       t.is_source = true;
-      t.told.shard_bytes = round_up(width_of(scales_[i]) / model_.shards, kChunkInputs);
-      t.told.row_bytes = model_.shards * t.told.shard_bytes;
-      t.told.chunks = t.told.shard_bytes / kChunkInputs;
+      const std::uint32_t shard_bytes = round_up(inputs, kChunkInputs);
+      t.rows = {0, shards * shard_bytes, shard_bytes, shard_bytes / kChunkInputs};
       const auto unused =
           std::ranges::find_if(slots, [&](const slot& s) { return s.last_use <= i; });
       slot_of[i] = static_cast<std::uint32_t>(unused - slots.begin());
       if (unused == slots.end()) slots.push_back({0, 0});
       slot& s = slots[slot_of[i]];
-      s = {std::max(s.row_bytes, t.told.row_bytes), last_use[i]};
+      s = {std::max(s.row_bytes, t.rows.row_bytes), until};
+    };
+    plan_.outside_.resize(model_.outside.size());
+    for (std::uint32_t i = tensors; i < last_use.size(); ++i)
+      if (last_use[i] != kNone) place(i, model_.outside[i - tensors].width(), 1, kNone);
+    for (std::uint32_t i = 0; i < tensors; ++i)
+      if (exists(i) && last_use[i] != kNone)
+        place(i, width_of(scales_[i]) / model_.shards, model_.shards, last_use[i]);
+    std::vector<std::uint32_t> begin;
+    for (const slot& s : slots) {
+      begin.push_back(plan_.token_bytes_);
+      plan_.token_bytes_ += s.row_bytes;
     }
-    std::vector<std::uint32_t> begin(slots.size());
-    for (std::size_t i = 0; i < slots.size(); ++i) {
-      begin[i] = plan_.token_bytes_;
-      plan_.token_bytes_ += slots[i].row_bytes;
-    }
-    for (std::uint32_t i = 0; i < scales_.size(); ++i)
-      if (slot_of[i] != kNone) plan_.tensors_[place_of_[i]]->told.first_byte = begin[slot_of[i]];
+    for (std::uint32_t i = 0; i < slot_of.size(); ++i)
+      if (slot_of[i] != kNone) told_of(i).rows.first_byte = begin[slot_of[i]];
     hidden_byte_ = plan_.token_bytes_;
   }
 
-  channel_order order_of(std::uint32_t index) const {
-    const std::uint8_t r = model_.tensors[index].rotary;
-    return {scales_[index], r == 0 ? nullptr : &model_.rotaries[r - 1u], model_.shards};
+  /// Every shard sees all of outside rows.
+  channel_order order_of(std::uint32_t source) const {
+    const bool is_outside = source >= scales_.size();
+    const std::uint8_t r =
+        is_outside ? model_.outside[source - scales_.size()].rotary : model_.tensors[source].rotary;
+    const rotary* const turning = r == 0 ? nullptr : &model_.rotaries[r - 1u];
+    if (!is_outside)
+      return {{scales_[source].heads, scales_[source].head_dim}, turning, model_.shards};
+    const linear_outside& o = model_.outside[source - scales_.size()];
+    return {{o.heads, o.head_dim}, turning, 1};
+  }
+
+  /// Units are none if there are no numbers.
+  static std::vector<linear_channel> channels_of(const channel_order& order, std::uint32_t head_dim,
+                                                 const std::vector<std::uint8_t>& units,
+                                                 const std::vector<std::int16_t>& centres,
+                                                 const std::vector<std::uint8_t>& shifts) {
+    std::vector<linear_channel> channels;
+    for (std::size_t i = 0; i < order.channels.size(); ++i) {
+      const std::uint32_t at = order.channels[i];
+      linear_channel& c = channels.emplace_back();
+      c.frequency_high = static_cast<std::uint32_t>(order.frequencies[i] >> 32);
+      c.frequency_low = static_cast<std::uint32_t>(order.frequencies[i]);
+      c.head = static_cast<std::uint16_t>(at / head_dim);
+      c.channel = static_cast<std::uint16_t>(at % head_dim);
+      c.centre = centres[at];
+      c.unit = units.empty() ? std::uint8_t{0} : units[at];
+      c.shift = shifts[at];
+    }
+    return channels;
+  }
+
+  void add_outside() {
+    for (std::size_t i = 0; i < model_.outside.size(); ++i) {
+      const linear_outside& o = model_.outside[i];
+      linear_told& t = plan_.outside_[i];
+      if (!t.is_source) continue;
+      std::vector<linear_channel> channels =
+          channels_of(order_of(static_cast<std::uint32_t>(scales_.size() + i)), o.head_dim, o.units,
+                      o.centres, o.shifts);
+      t.turns = o.rotary != 0;
+      t.channel_count = o.width();
+      t.shard_channels = t.rows.row_bytes;
+      channels.resize(t.shard_channels);
+      t.channels_at = append(channels.data(), channels.size() * sizeof channels[0]);
+    }
   }
 
   void add_tensor(linear_tensor_plan& t) {
     const linear_tensor& model = model_.tensors[t.index];
     t.is_predicted = model.is_predicted;
-    t.turns = model.rotary != 0;
     t.has_bases = model_.base == mean_source::given;
     const channel_order order = order_of(t.index);
-    const std::uint32_t head_dim = scales_[t.index].head_dim;
-
-    std::vector<linear_channel> channels;
-    for (std::size_t i = 0; i < order.channels.size(); ++i) {
-      const std::uint32_t at = order.channels[i];
-      linear_channel c{};
-      c.frequency_high = static_cast<std::uint32_t>(order.frequencies[i] >> 32);
-      c.frequency_low = static_cast<std::uint32_t>(order.frequencies[i]);
-      c.head = static_cast<std::uint16_t>(at / head_dim);
-      c.channel = static_cast<std::uint16_t>(at % head_dim);
-      c.centre = model.centres[at];
-      c.unit = model.units[at];
-      c.shift = model.shifts[at];
-      if (!model.sources.empty()) {
-        c.multiplier = model.to_output.multipliers[at];
-        c.sum_shift = model.to_output.shifts[at];
+    std::vector<linear_channel> channels =
+        channels_of(order, scales_[t.index].head_dim, model.units, model.centres, model.shifts);
+    if (!model.sources.empty())
+      for (std::size_t i = 0; i < channels.size(); ++i) {
+        channels[i].multiplier = model.to_output.multipliers[order.channels[i]];
+        channels[i].sum_shift = model.to_output.shifts[order.channels[i]];
       }
-      channels.push_back(c);
-    }
     std::vector<std::uint32_t> outputs;  // of a shard; the order is that of all shards
     for (std::uint32_t i = 0; i < order.shard_width; ++i) outputs.push_back(order.channels[i]);
 
@@ -194,18 +241,33 @@ class linear_plan::builder {
     std::uint32_t first_input = 0;
     for (const std::uint32_t s : model.sources) {
       const channel_order of_source = order_of(s);
-      if (place_of_[s] != kNone) {
+      if (exists(s)) {
         input_segment& segment = segments.emplace_back();
         for (std::uint32_t i = 0; i < of_source.shard_width; ++i)
           segment.inputs.push_back(first_input + of_source.channels[i]);
-        sources.push_back(plan_.tensors_[place_of_[s]]->told);
+        sources.push_back(told_of(s).rows);
+        if (s >= scales_.size()) sources.back().shard_bytes = 0;
       }
       first_input += of_source.shard_width;
     }
     if (model.rank == 0) {
       add_product(t, 1, model.to_output, segments, sources, outputs, channels);
-      return;
+    } else {
+      add_low_rank(t, model, segments, sources, outputs, channels);
     }
+    linear_told& told = t.told;
+    told.turns = model.rotary != 0;
+    told.shards = model_.shards;
+    told.shard_channels = t.to_output.output_tiles * kTileOutputs;
+    told.channel_count = order.shard_width;
+    told.channels_at = t.outputs_at[1];
+  }
+
+  void add_low_rank(linear_tensor_plan& t, const linear_tensor& model,
+                    const std::vector<input_segment>& segments,
+                    const std::vector<linear_source>& sources,
+                    const std::vector<std::uint32_t>& outputs,
+                    const std::vector<linear_channel>& channels) {
     t.hidden_byte = hidden_byte_;
     t.hidden_shard_bytes = round_up(model.rank, kChunkInputs);
     t.hidden_row_bytes = model_.shards * t.hidden_shard_bytes;
@@ -300,7 +362,10 @@ void linear_plan::place(const std::byte* image_dev) {
       p.sources = reinterpret_cast<const linear_source*>(image_dev + t->sources_at[which]);
       p.outputs = reinterpret_cast<const linear_channel*>(image_dev + t->outputs_at[which]);
     }
+    t->told.channels = reinterpret_cast<const linear_channel*>(image_dev + t->told.channels_at);
   }
+  for (linear_told& o : outside_)
+    o.channels = reinterpret_cast<const linear_channel*>(image_dev + o.channels_at);
 }
 
 const linear_tensor_plan* linear_plan::find(std::uint32_t layer, std::uint32_t tensor) const {
@@ -322,26 +387,31 @@ hide_parameters linear_plan::hide(const linear_tensor_plan& t, const linear_rows
 predict_parameters linear_plan::predict(const linear_tensor_plan& t, const linear_rows& rows,
                                         const tensor_cache& bases, const tensor_cache& means,
                                         const std::byte* room) const {
-  return {rows, t.to_output, room, bases, means, sines_dev_, t.has_bases, t.turns, t.is_predicted};
+  return {rows,       t.to_output, room,         bases,         means,
+          sines_dev_, t.has_bases, t.told.turns, t.is_predicted};
 }
 
-update_parameters linear_plan::update(const linear_tensor_plan& t, const linear_rows& rows,
-                                      const tensor_cache& numbers, const tensor_cache& bases,
+update_parameters linear_plan::update(const linear_told& t, const linear_rows& rows,
+                                      const tensor_cache& numbers, const tensor_cache* bases,
                                       std::byte* room) const {
-  const linear_product_plan& p = t.to_output;
   return {rows,
           numbers,
-          bases,
-          p.outputs,
+          bases == nullptr ? tensor_cache{} : *bases,
+          t.channels,
           sines_dev_,
-          room + t.told.first_byte * rows.rows,
-          t.told.row_bytes,
-          p.shards,
-          t.told.shard_bytes,
-          p.output_tiles * kTileOutputs,
-          p.output_count,
-          t.has_bases,
+          room + t.rows.first_byte * rows.rows,
+          t.rows.row_bytes,
+          t.shards,
+          t.rows.shard_bytes,
+          t.shard_channels,
+          t.channel_count,
+          bases != nullptr,
           t.turns};
+}
+
+take_parameters linear_plan::take(const linear_told& t, const linear_rows& rows,
+                                  const outside_table& table, std::byte* room) const {
+  return {rows, table, room + t.rows.first_byte * rows.rows, t.rows.row_bytes, t.channel_count};
 }
 
 }  // namespace skv::cuda

@@ -10,18 +10,27 @@
 
 namespace skv::cuda {
 
-/// The steps of one tensor. Pointers are null until place().
+// Pointers in plans are null until place(); `.._at` is where in the image they will point to.
+
+/// What is kept of a tensor, or of outside rows.
+struct linear_told {
+  bool is_source = false;  ///< is anything predicted from it? Otherwise nothing is kept.
+  bool turns = false;
+  linear_source rows{};
+  const linear_channel* channels = nullptr;  ///< [shards][shard_channels]
+  std::uint32_t shards = 1, shard_channels = 0, channel_count = 0;
+  std::size_t channels_at = 0;
+};
+
+/// The steps of one tensor.
 struct linear_tensor_plan {
   std::uint32_t index = 0;  ///< in the profile
-  bool is_predicted = false, turns = false, has_bases = false;
+  bool is_predicted = false, has_bases = false;
   linear_product_plan to_hidden{}, to_output{};  ///< no outputs: there is no hidden value
   std::uint64_t hidden_byte = 0;                 ///< in the workspace, times the batch's tokens
   std::uint32_t hidden_row_bytes = 0, hidden_shard_bytes = 0;
-  /// Is a tensor predicted from it? Then its innovations are kept, as this source says.
-  bool is_source = false;
-  linear_source told{};
+  linear_told told;
 
-  // Offsets in the image of what the pointers will point to.
   std::size_t weights_at[2] = {}, sources_at[2] = {}, outputs_at[2] = {};
 };
 
@@ -36,6 +45,8 @@ class linear_plan {
 
   /// Null: there is no such tensor.
   const linear_tensor_plan* find(std::uint32_t layer, std::uint32_t tensor) const;
+  /// Of the profile's outside rows.
+  const std::vector<linear_told>& outside() const { return outside_; }
   bool starts_chain(std::uint32_t layer) const { return starts_chain_[layer]; }
 
   const block_geometry& geometry() const { return geometry_; }
@@ -49,9 +60,11 @@ class linear_plan {
   predict_parameters predict(const linear_tensor_plan& t, const linear_rows& rows,
                              const tensor_cache& bases, const tensor_cache& means,
                              const std::byte* room) const;
-  update_parameters update(const linear_tensor_plan& t, const linear_rows& rows,
-                           const tensor_cache& numbers, const tensor_cache& bases,
+  update_parameters update(const linear_told& t, const linear_rows& rows,
+                           const tensor_cache& numbers, const tensor_cache* bases,
                            std::byte* room) const;
+  take_parameters take(const linear_told& t, const linear_rows& rows, const outside_table& table,
+                       std::byte* room) const;
 
  private:
   class builder;
@@ -59,7 +72,8 @@ class linear_plan {
   block_geometry geometry_;
   std::vector<std::byte> image_;
   std::vector<std::optional<linear_tensor_plan>> tensors_;  // [layers][kMaxTensors]
-  std::vector<bool> starts_chain_;                          // [layers]
+  std::vector<linear_told> outside_;
+  std::vector<bool> starts_chain_;  // [layers]
   std::uint32_t token_bytes_ = 0;
   const std::uint32_t* sines_dev_ = nullptr;
 };

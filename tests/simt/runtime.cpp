@@ -108,6 +108,7 @@ template kernel_entry find_encode_kernel<format_id::e5m2>(mean_source, format_id
 template kernel_entry find_decode_kernel<format_id::e5m2>(mean_source, format_id, bool);
 
 kernel_entry find_hide_kernel() { return entry_of<hide_kernel, hide_parameters>(); }
+kernel_entry find_take_kernel() { return entry_of<take_kernel, take_parameters>(); }
 kernel_entry find_predict_kernel(format_id mean) {
   kernel_entry entry;
   with_formats(mean, mean, [&]<number_format, number_format M>() {

@@ -18,6 +18,7 @@ struct linear_kind {
   enum { none, half, interleaved, partial } turns = half;
   std::uint32_t restart_every = 0;  ///< layers; 0: never
   bool is_latent = false;
+  bool has_outside = false;  ///< an embedding, and a draft's tensor, of bf16
   std::uint32_t head_dim = 24;
 };
 
@@ -55,6 +56,7 @@ class linear_profile_maker {
                                                 t.heads, t.head_dim));
       }
     std::ranges::sort(content_.scales, {}, &tensor_scales::id);
+    if (k.has_outside) m.outside = {random_outside(true), random_outside(false)};
     for (std::uint32_t i = 0; i < content_.scales.size(); ++i) add_tensor(m, i);
   }
 
@@ -65,6 +67,22 @@ class linear_profile_maker {
   }
 
  private:
+  linear_outside random_outside(bool is_embedding) {
+    linear_outside o;
+    o.kind = is_embedding ? outside_kind::embedding : outside_kind::draft;
+    o.format = static_cast<std::uint8_t>(format_id::bf16);
+    o.vocabulary = is_embedding ? 20 : 0;
+    o.heads = is_embedding ? 1 : 3;
+    o.head_dim = is_embedding ? 71 : kind_.head_dim;
+    if (!is_embedding && !content_.linear->rotaries.empty()) o.rotary = 1;
+    for (std::uint32_t i = 0; i < o.width(); ++i) {
+      if (!is_embedding) o.units.push_back(static_cast<std::uint8_t>(kUnitOrigin + 8));
+      o.centres.push_back(static_cast<std::int16_t>(random_.below(2001) - 1000));
+      o.shifts.push_back(static_cast<std::uint8_t>(2 + random_.below(4)));
+    }
+    return o;
+  }
+
   void add_tensor(linear_model& m, std::uint32_t index) {
     const tensor_scales& s = content_.scales[index];
     const std::uint32_t width = s.heads * s.head_dim;
@@ -91,10 +109,16 @@ class linear_profile_maker {
         return (content_.scales[at].id.layer - first) / kind_.restart_every !=
                layer / kind_.restart_every;
       });
+    const auto tensors = static_cast<std::uint32_t>(content_.scales.size());
+    if (t.is_predicted)
+      for (std::uint32_t i = 0; i < m.outside.size(); ++i)
+        if (random_.chance(0.7)) t.sources.push_back(tensors + i);
     if (!t.sources.empty()) {
       std::uint32_t inputs = 0;
       for (const std::uint32_t at : t.sources)
-        inputs += content_.scales[at].heads * content_.scales[at].head_dim / m.shards;
+        inputs += at >= tensors
+                      ? m.outside[at - tensors].width()
+                      : content_.scales[at].heads * content_.scales[at].head_dim / m.shards;
       t.rank = kind_.rank;
       if (t.rank != 0) t.to_hidden = random_product(m.shards, inputs, t.rank, 10);
       t.to_output = random_product(m.shards, t.rank == 0 ? inputs : t.rank, width / m.shards, 3);
@@ -136,8 +160,14 @@ struct linear_scene {
   std::vector<logical_tensor> bases;           ///< [layers][items][tensors]
   std::vector<std::uint32_t> first_positions;  ///< [items]
   std::vector<bool> is_missing;                ///< [layers][items][tensors]
+  // If there are outside rows:
+  std::vector<std::uint32_t> ids;         ///< [items][tokens]
+  std::vector<std::int8_t> embedded;      ///< rows of the embedding, as innovations
+  std::vector<logical_tensor> draft;      ///< [items], [tokens][3][head_dim] of bf16
+  std::vector<bool> is_missing_in_draft;  ///< [items]
 
-  linear_scene(const linear_kind& k, std::uint64_t seed) : kind(k) {
+  /// `gaps`: how often a tensor lacks a block.
+  linear_scene(const linear_kind& k, std::uint64_t seed, double gaps = 0.15) : kind(k) {
     random_source random(seed);
     cuda::block_geometry g;
     g.first_layer = random.below(3);
@@ -162,7 +192,8 @@ struct linear_scene {
     }
     scene.fill(seed);
     bases = std::move(scene.means);
-    for (std::size_t i = 0; i < bases.size(); ++i) is_missing.push_back(random.chance(0.15));
+    for (std::size_t i = 0; i < bases.size(); ++i) is_missing.push_back(random.chance(gaps));
+    if (k.has_outside) fill_outside(random);
     predict();
   }
 
@@ -172,14 +203,53 @@ struct linear_scene {
     return p;
   }
 
- private:
-  /// The CPU's means, item by item.
+  /// Anew, after something was changed.
   void predict() {
+    scene.means.assign(bases.size(), {});
+    predict_items();
+  }
+
+ private:
+  void fill_outside(random_source& random) {
+    const linear_model& m = *scene.used_profile->content().linear;
+    for (std::uint32_t i = 0; i < scene.items * scene.geometry.tokens; ++i)
+      ids.push_back(random.below(m.outside[0].vocabulary + 2));
+    for (std::uint32_t i = 0; i < m.outside[0].vocabulary * m.outside[0].width(); ++i)
+      embedded.push_back(static_cast<std::int8_t>(random.below(255) - 127));
+    for (std::uint32_t item = 0; item < scene.items; ++item) {
+      logical_tensor& t = draft.emplace_back();
+      for (std::uint32_t i = 0; i < scene.geometry.tokens * m.outside[1].width(); ++i)
+        append_pattern(t, bf16,
+                       random.chance(0.02) ? unusual_pattern(bf16, random)
+                                           : to_pattern(bf16, random.gaussian()));
+      is_missing_in_draft.push_back(random.chance(0.2));
+    }
+  }
+
+  void tell_outside(const cpu::linear_steps& steps, std::uint32_t item,
+                    std::map<std::uint32_t, cpu::innovations>& told) const {
+    if (!kind.has_outside) return;
+    const auto& outside = steps.model().outside;
+    const auto tensors = static_cast<std::uint32_t>(steps.model().tensors.size());
+    const std::uint32_t width = outside[0].width();
+    cpu::innovations& rows = told[tensors];
+    for (std::uint32_t token = 0; token < scene.token_counts[item]; ++token) {
+      const std::uint32_t id = ids[item * scene.geometry.tokens + token];
+      for (std::uint32_t i = 0; i < width; ++i)
+        rows.push_back(id < outside[0].vocabulary ? embedded[id * width + i] : std::int8_t{0});
+    }
+    if (!is_missing_in_draft[item])
+      told[tensors + 1] = steps.innovate_draft(
+          1, positions(item), {draft[item].data(), outside[1].width() * std::size_t{2}});
+  }
+
+  /// The CPU's means, item by item.
+  void predict_items() {
     const cuda::block_geometry& g = scene.geometry;
     const cpu::linear_steps steps(scene.used_profile);
-    scene.means.resize(bases.size());
     for (std::uint32_t item = 0; item < scene.items; ++item) {
       std::map<std::uint32_t, cpu::innovations> told;
+      tell_outside(steps, item, told);
       for (std::uint32_t layer = 0; layer < g.layers; ++layer)
         for (std::uint32_t i = 0; i < g.tensor_count; ++i) {
           const cuda::block_tensor& t = g.tensors[i];
@@ -223,6 +293,7 @@ inline std::vector<linear_kind> linear_kinds() {
       k.restart_every = kinds.size() % 4 == 2 ? 2 : 0;
       k.head_dim = 10 + 3 * static_cast<std::uint32_t>(kinds.size());
       k.has_bases = id.target != id.mean || turns != linear_kind::half;
+      k.has_outside = kinds.size() % 3 == 1;
       kinds.push_back(k);
     }
   }
@@ -234,7 +305,8 @@ inline std::string name_of(const linear_kind& k) {
   if (k.has_bases) name += std::string(to_string(k.mean)) + "_";
   return name + kTurns[k.turns] + "_shards_" + std::to_string(k.shards) + "_rank_" +
          std::to_string(k.rank) + "_dim_" + std::to_string(k.head_dim) +
-         (k.is_latent ? "_latent" : "") + (k.restart_every != 0 ? "_restarts" : "");
+         (k.is_latent ? "_latent" : "") + (k.restart_every != 0 ? "_restarts" : "") +
+         (k.has_outside ? "_outside" : "");
 }
 
 }  // namespace skv::test

@@ -14,6 +14,15 @@ struct linear_batch {
   const std::uint32_t* first_positions_dev = nullptr;
 };
 
+/// Outside rows as they are: int8 innovations [rows][width], without gaps. A token's is row `ids_dev` [items][tokens] of
+/// them, zeros if there are not that many; without ids its own, of [items][tokens] rows. For embeddings: what
+/// cpu::linear_steps::innovate_embedding gives for all ids, and the tokens' ids.
+struct outside_table {
+  const std::int8_t* rows_dev = nullptr;
+  const std::uint32_t* ids_dev = nullptr;
+  std::uint32_t row_count = 0;  ///< with ids only
+};
+
 /// Makes means as a profile's linear propagation says: those of the CPU, bit for bit. Holds the weights
 /// of the geometry's layers in the memory of the device that was current when it was made. Immutable:
 /// any number of threads and streams may use one at once, with a workspace for each pass in flight. It
@@ -25,6 +34,9 @@ struct linear_batch {
 /// a tensor before it can predict the next, decodes with a codec for that tensor of that layer alone.
 /// What is passed on, an int8 for each number, is in the workspace: a pass needs the same workspace, and
 /// batches of the same `items`, throughout.
+///
+/// Outside rows that the profile looks at have to be there before the first predict_async: take_async and
+/// take_draft_async put them into the workspace.
 ///
 /// Tensors of the profile that are not in the geometry count as zeros, as those of a layer that a model
 /// skips do. So do blocks that a tensor does not have (a negative index, a null pointer), and the tokens
@@ -65,6 +77,16 @@ class linear {
   result<done> update_async(std::uint32_t layer, std::uint32_t tensor, const linear_batch& batch,
                             const paged_cache& numbers, const paged_cache& bases, workspace room,
                             void* stream, launch_limits limits = {}) const;
+
+  /// Puts outside rows, by their number in the profile, into the workspace.
+  result<done> take_async(std::uint32_t outside, const linear_batch& batch,
+                          const outside_table& table, workspace room, void* stream,
+                          launch_limits limits = {}) const;
+  /// Makes outside rows of a draft's tensor, in the format that the profile names: the first tensor of `draft`
+  /// in its layer 0. Blocks that the draft does not have count as zeros.
+  result<done> take_draft_async(std::uint32_t outside, const linear_batch& batch,
+                                const paged_cache& draft, workspace room, void* stream,
+                                launch_limits limits = {}) const;
 
  private:
   struct state;
