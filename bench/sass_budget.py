@@ -26,6 +26,8 @@ lane each, so instructions of the loop / look-ups = instructions per number.
     row       the cheapest way round the enclosing loop that skips the inner one: once for a
               token's row.
 
+Kernels of linear propagation have no such loop: only what follows is told of them.
+
 Registers and the stack frame are attributes in .nv.info; spills are LDL and STL instructions.
 """
 import argparse
@@ -50,7 +52,11 @@ SOURCES = {"0": "none", "1": "previous_token", "2": "given"}
 
 
 def short_name(mangled):
-    """decode/bf16/given/bf16/one_row, or the mangled name where it is no kernel of skv."""
+    """decode/bf16/given/bf16/one_row or linear/update/e4m3/bf16, or the mangled name of another kernel."""
+    linear = re.search(r"\d+(hide|predict|update|take)_kernel(?:I(.*))?", mangled)
+    if linear:
+        return "/".join(["linear", linear.group(1), *(
+            FORMATS[f] for f in re.findall(r"(?:format_idE|LS\d_)(\d)E", linear.group(2) or ""))])
     m = re.search(r"\d+([a-z]+)_kernelI.*?format_idE(\d).*?mean_sourceE(\d)E(.*)", mangled)
     if not m:
         return mangled
@@ -297,10 +303,11 @@ def main():
                                      capture_output=True).stdout
             for name, blocks in kernels(listing):
                 loop = hot_loop(blocks)
-                if loop is None:
+                row = {"kernel": short_name(name), **(loop or {}), **used[name]}
+                if loop:
+                    row["weighted"] = row["main"] + arguments.second * row["second"]
+                elif not row["kernel"].startswith("linear/"):
                     continue
-                row = {"kernel": short_name(name), **loop, **used[name]}
-                row["weighted"] = row["main"] + arguments.second * row["second"]
                 row["spills"] = sum(b.count(r"\b(STL|LDL)") for b in blocks)
                 row["instructions"] = sum(len(b.instructions) for b in blocks)
                 table.append(row)
@@ -310,7 +317,7 @@ def main():
     for row in table:
         print("%-34s" % row["kernel"],
               *("%9.1f" % v if isinstance(v, float) else "%9s" % v
-                for v in (row.get(c) for c in columns)))
+                for v in (row.get(c, "-") for c in columns)))
     if arguments.json:
         arguments.json.write_text(json.dumps(table, indent=2) + "\n")
 
