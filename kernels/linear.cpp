@@ -93,10 +93,9 @@ struct linear::state {
     return cache_of(bases, tensor, mean, "bases");
   }
 
-  /// Of kernels whose warps take a token at a time.
-  static std::uint64_t blocks_of(const linear_rows& rows) {
-    const std::uint32_t warps = kPolicy.update.threads / kLanes;
-    return (std::uint64_t{rows.rows} + warps - 1) / warps;
+  /// Of an update, and of taking rows.
+  static std::uint64_t runs_of(const linear_rows& rows) {
+    return (std::uint64_t{rows.rows} + kRunTokens - 1) / kRunTokens;
   }
   template <class Parameters>
   static result<done> launch(const prepared_kernel& k, std::uint64_t work, launch_limits limits,
@@ -184,7 +183,7 @@ result<done> linear::update_async(std::uint32_t layer, std::uint32_t tensor,
   }
   const linear_told& told = (*found)->told;
   if (!told.is_source) return done{};
-  return state::launch(s.update, state::blocks_of(c->rows), limits,
+  return state::launch(s.update, state::runs_of(c->rows), limits,
                        s.plan.update(told, c->rows, of, s.has_bases ? &from : nullptr, c->room),
                        stream);
 }
@@ -199,7 +198,7 @@ result<done> linear::take_async(std::uint32_t outside, const linear_batch& batch
   if (!c) return c.failure();
   if (table.rows_dev == nullptr) return bad("outside rows: there are none");
   if (!(*found)->is_source) return done{};
-  return state::launch(s.take, state::blocks_of(c->rows), limits,
+  return state::launch(s.take, state::runs_of(c->rows), limits,
                        s.plan.take(**found, c->rows, table, c->room), stream);
 }
 
@@ -216,7 +215,7 @@ result<done> linear::take_draft_async(std::uint32_t outside, const linear_batch&
   const auto from = state::cache_of(draft, 0, s.draft_formats[outside], "draft");
   if (!from) return from.failure();
   if (!(*found)->is_source) return done{};
-  return state::launch(k, state::blocks_of(c->rows), limits,
+  return state::launch(k, state::runs_of(c->rows), limits,
                        s.plan.update(**found, c->rows, *from, nullptr, c->room), stream);
 }
 

@@ -36,6 +36,24 @@ struct linear_token {
   }
 };
 
+/// Where a token's numbers, or means, and bases begin.
+struct token_place {
+  std::byte* numbers;  ///< null: there is nothing to be done
+  std::byte* bases;
+  std::uint32_t position;
+  bool is_item;
+
+  SKV_DEVICE token_place(const linear_rows& t, std::uint32_t row, const tensor_cache& of,
+                         const tensor_cache& based, bool has_bases) {
+    const linear_token token(t, row);
+    is_item = token.is_item;
+    numbers = token.in(of, t.layer);
+    bases = has_bases ? token.in(based, t.layer) : nullptr;
+    if (has_bases && bases == nullptr) numbers = nullptr;
+    position = numbers == nullptr ? 0 : token.position(t);
+  }
+};
+
 /// Where a channel lies behind the beginning of its token.
 template <number_format Format>
 SKV_DEVICE std::int64_t offset_of(const linear_channel& c, const tensor_cache& cache) {
@@ -57,35 +75,51 @@ struct turn {
 };
 
 /// Makes all tiles of a product, the blocks of a grid one after the other. A `Finish` is made for every
-/// pair of a tile's outputs, and called with each token and the two sums.
-template <class Finish, class Parameters>
-SKV_DEVICE void for_each_sum(const Parameters& p) {
-  const linear_product_plan& product = p.product;
-  const std::uint32_t across = product.tiles_of_rows();
-  const std::uint32_t tiles = (p.tokens.rows + kTileTokens - 1) / kTileTokens * across;
-  constexpr std::uint32_t kWarps = product_tile::kThreads / kLanes;
-  for (std::uint32_t tile = device::block(); tile < tiles; tile += device::blocks()) {
-    const std::uint32_t first_row = tile / across * kTileTokens;
-    const std::uint32_t shard = tile % across / product.output_tiles;
-    const std::uint32_t output_tile = tile % product.output_tiles;
-    if (!linear_token(p.tokens, first_row).is_item) return;  // nor are there any that follow
-    product_tile made;
-    made.multiply(product, p.room, p.tokens.rows, first_row, shard, output_tile);
-    SKV_UNROLL
-    for (std::uint32_t half = 0; half < 2; ++half) {
-      made.hand_over(half);
-      const std::uint32_t half_row = first_row + half * product_tile::kHalf;
-      for (std::uint32_t at = device::lane() * 2; at < kTileOutputs; at += 2 * kLanes) {
-        const std::uint32_t output = output_tile * kTileOutputs + at;
-        if (output >= Finish::outputs(p)) break;
-        const Finish finish(p, shard, output);
-        for (std::uint32_t i = device::warp(); i < product_tile::kHalf; i += kWarps)
-          if (half_row + i < p.tokens.rows) finish(half_row + i, *product_tile::sums_at(i, at));
+/// pair of a tile's outputs, and called with the place of each token (Finish::place) and the two sums.
+template <class Finish>
+struct product_kernel {
+  using place = typename Finish::place;
+  using parameters = typename Finish::parameters;
+
+  static constexpr std::size_t kSharedBytes =
+      product_tile::kSharedBytes + kTileTokens * sizeof(place);
+
+  static SKV_DEVICE void run(const parameters& p) {
+    const linear_product_plan& product = p.product;
+    const std::uint32_t across = product.tiles_of_rows();
+    const std::uint32_t tiles = (p.tokens.rows + kTileTokens - 1) / kTileTokens * across;
+    auto* const places = reinterpret_cast<place*>(device::shared() + product_tile::kSharedBytes);
+    for (std::uint32_t tile = device::block(); tile < tiles; tile += device::blocks()) {
+      const std::uint32_t first_row = tile / across * kTileTokens;
+      const std::uint32_t shard = tile % across / product.output_tiles;
+      const std::uint32_t output_tile = tile % product.output_tiles;
+      if (!linear_token(p.tokens, first_row).is_item) return;  // nor are there any that follow
+      if (device::thread() < kTileTokens)
+        places[device::thread()] = Finish::place_of(p, first_row + device::thread());
+      product_tile made;
+      made.multiply(product, p.room, p.tokens.rows, first_row, shard, output_tile);
+      SKV_UNROLL
+      for (std::uint32_t half = 0; half < 2; ++half) {
+        made.hand_over(half);
+        finish(p, shard, output_tile, places + half * product_tile::kHalf);
       }
+      device::sync_block();  // nobody needs the sums when the stages are filled again
     }
-    device::sync_block();  // nobody needs the sums when the stages are filled again
   }
-}
+
+ private:
+  static SKV_DEVICE void finish(const parameters& p, std::uint32_t shard, std::uint32_t output_tile,
+                                const place* places) {
+    for (std::uint32_t at = device::lane() * 2; at < kTileOutputs; at += 2 * kLanes) {
+      const std::uint32_t output = output_tile * kTileOutputs + at;
+      if (output >= Finish::outputs(p)) break;
+      const Finish finish(p, shard, output);
+      for (std::uint32_t i = device::warp(); i < product_tile::kHalf;
+           i += product_tile::kThreads / kLanes)
+        finish(places[i], *product_tile::sums_at(i, at));
+    }
+  }
+};
 
 /// Two int8 at an even place of a row.
 SKV_DEVICE void store_pair(std::byte* at, std::uint32_t first, std::uint32_t second) {
@@ -98,148 +132,181 @@ SKV_DEVICE std::uint32_t value_of(const linear_channel& c, std::int32_t sum) {
                                 std::uint32_t{c.sum_shift});
 }
 
+/// Hidden values of a shard, at an even place and the next. Those beyond the last are zeros.
+struct hide_finish {
+  using parameters = hide_parameters;
+  struct place {
+    std::byte* row;
+  };
+
+  const linear_channel* values;
+  std::uint32_t offset;
+
+  SKV_DEVICE hide_finish(const hide_parameters& p, std::uint32_t shard, std::uint32_t output)
+      : values(p.product.outputs + shard * p.product.output_tiles * kTileOutputs + output),
+        offset(shard * p.hidden_shard_bytes + output) {}
+  static SKV_DEVICE std::uint32_t outputs(const hide_parameters& p) { return p.hidden_shard_bytes; }
+  static SKV_DEVICE place place_of(const hide_parameters& p, std::uint32_t row) {
+    return {row < p.tokens.rows ? p.hidden + std::size_t{row} * p.hidden_row_bytes : nullptr};
+  }
+  SKV_DEVICE void operator()(const place& to, const product_tile::pair& sums) const {
+    if (to.row == nullptr) return;
+    store_pair(to.row + offset,
+               clamped<warp_lanes>(value_of(values[0], sums.first), kInnovationLimit),
+               clamped<warp_lanes>(value_of(values[1], sums.second), kInnovationLimit));
+  }
+};
+
 struct hide_kernel : hide_parameters {
   static std::size_t shared_bytes(std::uint32_t, std::uint32_t) {
-    return product_tile::shared_bytes();
+    return product_kernel<hide_finish>::kSharedBytes;
   }
-  SKV_DEVICE void operator()() const { for_each_sum<finish>(*this); }
+  SKV_DEVICE void operator()() const { product_kernel<hide_finish>::run(*this); }
+};
+
+/// Means of two channels.
+template <number_format Mean>
+struct predict_finish {
+  using parameters = predict_parameters;
+  using place = token_place;
+
+  const predict_parameters& p;
+  linear_channel first, second;
+  std::int64_t means_at[2], bases_at[2];
+  bool is_pair;  ///< not behind an odd number of channels
+
+  SKV_DEVICE predict_finish(const predict_parameters& of, std::uint32_t shard, std::uint32_t output)
+      : p(of), is_pair(output + 1 < p.product.output_count) {
+    const linear_channel* const at =
+        p.product.outputs + shard * p.product.output_tiles * kTileOutputs + output;
+    first = at[0];
+    second = at[1];
+    means_at[0] = offset_of<Mean>(first, p.means);
+    means_at[1] = offset_of<Mean>(second, p.means);
+    bases_at[0] = offset_of<Mean>(first, p.bases);
+    bases_at[1] = offset_of<Mean>(second, p.bases);
+  }
+  static SKV_DEVICE std::uint32_t outputs(const predict_parameters& p) {
+    return p.product.output_count;
+  }
+  static SKV_DEVICE place place_of(const predict_parameters& p, std::uint32_t row) {
+    return {p.tokens, row, p.means, p.bases, p.has_bases};
+  }
+
+  SKV_DEVICE void operator()(const place& token, const product_tile::pair& sums) const {
+    if (token.numbers == nullptr) return;
+    std::uint32_t a = correction(first, sums.first), b = correction(second, sums.second);
+    if (p.turns) {
+      const std::uint32_t before = a;
+      a = turned_forth(first, token.position, a, b);
+      b = turned_forth(second, token.position, b, before);
+    }
+    write(first, token, 0, a);
+    if (is_pair) write(second, token, 1, b);
+  }
 
  private:
-  struct finish {
-    const hide_parameters& p;
-    const linear_channel* values;
-    std::byte* to;
-
-    SKV_DEVICE finish(const hide_parameters& of, std::uint32_t shard, std::uint32_t output)
-        : p(of),
-          values(p.product.outputs + shard * p.product.output_tiles * kTileOutputs + output),
-          to(p.hidden + shard * p.hidden_shard_bytes + output) {}
-    /// Those beyond the hidden values are zeros.
-    static SKV_DEVICE std::uint32_t outputs(const hide_parameters& p) {
-      return p.hidden_shard_bytes;
-    }
-    SKV_DEVICE void operator()(std::uint32_t row, const product_tile::pair& sums) const {
-      store_pair(to + std::size_t{row} * p.hidden_row_bytes,
-                 clamped<warp_lanes>(value_of(values[0], sums.first), kInnovationLimit),
-                 clamped<warp_lanes>(value_of(values[1], sums.second), kInnovationLimit));
-    }
-  };
+  static SKV_DEVICE std::uint32_t correction(const linear_channel& c, std::int32_t sum) {
+    return clamped<warp_lanes>(static_cast<std::uint32_t>(c.centre) + value_of(c, sum),
+                               kDeviationLimit);
+  }
+  SKV_DEVICE std::uint32_t turned_forth(const linear_channel& c, std::uint32_t position,
+                                        std::uint32_t own, std::uint32_t other) const {
+    const turn t(c, position, p.sines_dev);
+    return turned<warp_lanes>(own, other, t.cosine, 0 - t.sine);
+  }
+  SKV_DEVICE void write(const linear_channel& c, const place& token, int which,
+                        std::uint32_t corrected_by) const {
+    std::uint32_t mean = 0;
+    if (p.has_bases) mean = *number_at<Mean>(token.bases + bases_at[which]);
+    if (p.is_predicted)
+      mean = corrected<Mean, warp_lanes>(mean, corrected_by, std::uint32_t{c.unit});
+    *number_at<Mean>(token.numbers + means_at[which]) = static_cast<pattern_of<Mean>>(mean);
+  }
 };
 
 template <number_format Mean>
 struct predict_kernel : predict_parameters {
   static std::size_t shared_bytes(std::uint32_t, std::uint32_t) {
-    return product_tile::shared_bytes();
+    return product_kernel<predict_finish<Mean>>::kSharedBytes;
   }
-  SKV_DEVICE void operator()() const { for_each_sum<finish>(*this); }
-
- private:
-  struct finish {
-    const predict_parameters& p;
-    linear_channel first, second;
-    bool is_pair;  // not behind an odd number of channels
-
-    SKV_DEVICE finish(const predict_parameters& of, std::uint32_t shard, std::uint32_t output)
-        : p(of), is_pair(output + 1 < p.product.output_count) {
-      const linear_channel* const at =
-          p.product.outputs + shard * p.product.output_tiles * kTileOutputs + output;
-      first = at[0];
-      second = at[1];
-    }
-    static SKV_DEVICE std::uint32_t outputs(const predict_parameters& p) {
-      return p.product.output_count;
-    }
-
-    static SKV_DEVICE std::uint32_t correction(const linear_channel& c, std::int32_t sum) {
-      return clamped<warp_lanes>(static_cast<std::uint32_t>(c.centre) + value_of(c, sum),
-                                 kDeviationLimit);
-    }
-    SKV_DEVICE std::uint32_t turned_forth(const linear_channel& c, std::uint32_t position,
-                                          std::uint32_t own, std::uint32_t other) const {
-      const turn t(c, position, p.sines_dev);
-      return turned<warp_lanes>(own, other, t.cosine, 0 - t.sine);
-    }
-    SKV_DEVICE void write(const linear_channel& c, std::byte* means, std::byte* bases,
-                          std::uint32_t corrected_by) const {
-      std::uint32_t mean = 0;
-      if (p.has_bases) mean = *number_at<Mean>(bases + offset_of<Mean>(c, p.bases));
-      if (p.is_predicted)
-        mean = corrected<Mean, warp_lanes>(mean, corrected_by, std::uint32_t{c.unit});
-      *number_at<Mean>(means + offset_of<Mean>(c, p.means)) = static_cast<pattern_of<Mean>>(mean);
-    }
-    SKV_DEVICE void operator()(std::uint32_t row, const product_tile::pair& sums) const {
-      const linear_token token(p.tokens, row);
-      std::byte* const means = token.in(p.means, p.tokens.layer);
-      std::byte* const bases = p.has_bases ? token.in(p.bases, p.tokens.layer) : nullptr;
-      if (means == nullptr || (p.has_bases && bases == nullptr)) return;
-      std::uint32_t a = correction(first, sums.first), b = correction(second, sums.second);
-      if (p.turns) {
-        const std::uint32_t position = token.position(p.tokens), before = a;
-        a = turned_forth(first, position, a, b);
-        b = turned_forth(second, position, b, before);
-      }
-      write(first, means, bases, a);
-      if (is_pair) write(second, means, bases, b);
-    }
-  };
+  SKV_DEVICE void operator()() const { product_kernel<predict_finish<Mean>>::run(*this); }
 };
 
-/// A warp takes a token at a time, a lane a pair of its channels.
+/// A block takes a run of tokens at a time, each of its warps pairs of their channels.
 template <number_format Target, number_format Mean>
 struct update_kernel : update_parameters {
-  static std::size_t shared_bytes(std::uint32_t, std::uint32_t) { return 0; }
+  static std::size_t shared_bytes(std::uint32_t, std::uint32_t) {
+    return kRunTokens * sizeof(token_place);
+  }
 
   SKV_DEVICE void operator()() const {
+    auto* const places = reinterpret_cast<token_place*>(device::shared());
     const std::uint32_t warps = device::threads() / kLanes;
-    for (std::uint32_t row = device::block() * warps + device::warp(); row < tokens.rows;
-         row += device::blocks() * warps) {
-      const linear_token token(tokens, row);
-      if (!token.is_item) return;  // nor are there any that follow
-      std::byte* const at = token.in(numbers, tokens.layer);
-      std::byte* const base = has_bases ? token.in(bases, tokens.layer) : nullptr;
-      const bool tells = at != nullptr && (!has_bases || base != nullptr);
-      const std::uint32_t position = turns && tells ? token.position(tokens) : 0;
-      for (std::uint32_t shard = 0; shard < shards; ++shard)
-        for (std::uint32_t i = device::lane() * 2; i < shard_bytes; i += 2 * kLanes) {
-          const linear_channel* const c = channels + shard * shard_channels + i;
-          std::uint32_t a = 0, b = 0;
-          if (tells) innovate(c[0], c[1], channel_count - i, at, base, position, a, b);
-          store_pair(innovations + std::size_t{row} * row_bytes + shard * shard_bytes + i, a, b);
-        }
+    const std::uint32_t shard_steps = shard_bytes / (2 * kLanes), steps = shards * shard_steps;
+    const std::uint32_t runs = (tokens.rows + kRunTokens - 1) / kRunTokens;
+    for (std::uint32_t run = device::block(); run < runs; run += device::blocks()) {
+      const std::uint32_t first_row = run * kRunTokens;
+      device::sync_block();  // nobody needs the places before
+      if (device::thread() < kRunTokens)
+        places[device::thread()] =
+            token_place(tokens, first_row + device::thread(), numbers, bases, has_bases);
+      device::sync_block();
+      for (std::uint32_t step = device::warp(); step < steps; step += warps)
+        tell(places, first_row, step / shard_steps,
+             step % shard_steps * 2 * kLanes + device::lane() * 2);
     }
   }
 
  private:
-  SKV_DEVICE std::uint32_t deviated(const linear_channel& c, std::byte* at, std::byte* base) const {
-    const std::uint32_t number = *number_at<Target>(at + offset_of<Target>(c, numbers));
-    const std::uint32_t expected =
-        has_bases ? *number_at<Mean>(base + offset_of<Mean>(c, bases)) : 0u;
-    return deviation<Target, Mean, warp_lanes>(number, expected, std::uint32_t{c.unit});
+  struct source {
+    linear_channel channel;
+    std::int64_t number_at, base_at;
+
+    SKV_DEVICE source(const update_parameters& p, const linear_channel& c)
+        : channel(c),
+          number_at(offset_of<Target>(c, p.numbers)),
+          base_at(offset_of<Mean>(c, p.bases)) {}
+  };
+
+  /// Innovations of two channels of a run's tokens.
+  SKV_DEVICE void tell(const token_place* places, std::uint32_t first_row, std::uint32_t shard,
+                       std::uint32_t at) const {
+    const linear_channel* const of = channels + shard * shard_channels + at;
+    const source first(*this, of[0]), second(*this, of[1]);
+    const bool is_one = at < channel_count, is_pair = at + 1 < channel_count;
+    std::byte* to = innovations + std::size_t{first_row} * row_bytes + shard * shard_bytes + at;
+    for (std::uint32_t i = 0; i < kRunTokens && places[i].is_item; ++i, to += row_bytes) {
+      const token_place& token = places[i];
+      std::uint32_t a = 0, b = 0;
+      if (token.numbers != nullptr && is_one) {
+        a = deviated(first, token);
+        if (is_pair) b = deviated(second, token);
+        if (turns) {
+          const std::uint32_t before = a;
+          a = turned_back(first, token.position, a, b);
+          b = turned_back(second, token.position, b, before);
+        }
+        a = told(first, a);
+        b = is_pair ? told(second, b) : 0;
+      }
+      store_pair(to, a, b);
+    }
   }
-  SKV_DEVICE std::uint32_t turned_back(const linear_channel& c, std::uint32_t position,
-                                       std::uint32_t own, std::uint32_t other) const {
-    const turn t(c, position, sines_dev);
+
+  SKV_DEVICE std::uint32_t deviated(const source& s, const token_place& token) const {
+    const std::uint32_t number = *number_at<Target>(token.numbers + s.number_at);
+    const std::uint32_t expected = has_bases ? *number_at<Mean>(token.bases + s.base_at) : 0u;
+    return deviation<Target, Mean, warp_lanes>(number, expected, std::uint32_t{s.channel.unit});
+  }
+  SKV_DEVICE std::uint32_t turned_back(const source& s, std::uint32_t position, std::uint32_t own,
+                                       std::uint32_t other) const {
+    const turn t(s.channel, position, sines_dev);
     return turned<warp_lanes>(own, other, t.cosine, t.sine);
   }
-  static SKV_DEVICE std::uint32_t told(const linear_channel& c, std::uint32_t deviation) {
-    return innovation<warp_lanes>(deviation, static_cast<std::uint32_t>(c.centre),
-                                  std::uint32_t{c.shift});
-  }
-  /// `left`: channels from the first of the two on; not above 0 behind the last.
-  SKV_DEVICE void innovate(const linear_channel& first, const linear_channel& second,
-                           std::uint32_t left, std::byte* at, std::byte* base,
-                           std::uint32_t position, std::uint32_t& a, std::uint32_t& b) const {
-    const auto count = static_cast<std::int32_t>(left);
-    if (count <= 0) return;
-    a = deviated(first, at, base);
-    if (count > 1) b = deviated(second, at, base);
-    if (turns) {
-      const std::uint32_t before = a;
-      a = turned_back(first, position, a, b);
-      b = turned_back(second, position, b, before);
-    }
-    a = told(first, a);
-    b = count > 1 ? told(second, b) : 0;
+  static SKV_DEVICE std::uint32_t told(const source& s, std::uint32_t deviation) {
+    return innovation<warp_lanes>(deviation, static_cast<std::uint32_t>(s.channel.centre),
+                                  std::uint32_t{s.channel.shift});
   }
 };
 

@@ -8,6 +8,8 @@ namespace skv::cuda {
 /// A product is made in tiles of so many tokens and outputs, from so many inputs at a time. Weights and
 /// innovations are laid out for it.
 inline constexpr std::uint32_t kTileTokens = 128, kTileOutputs = 128, kChunkInputs = 64;
+/// Tokens whose innovations a block makes at a time.
+inline constexpr std::uint32_t kRunTokens = 32;
 inline constexpr std::uint32_t kChunkWeights = kTileOutputs * kChunkInputs;
 
 /// A channel of a tensor, or a hidden value (of which only the factors count). Channels are in an order

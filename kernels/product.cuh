@@ -15,10 +15,21 @@ class product_tile {
   static constexpr std::uint32_t kThreads = 256;
   /// Sums that are handed over at once: half of the tokens.
   static constexpr std::uint32_t kHalf = kTileTokens / 2;
-  /// Of a token's sums in shared memory; the odd words keep rows out of each other's banks.
-  static constexpr std::uint32_t kSumStride = kTileOutputs + 8;
 
-  static constexpr std::size_t shared_bytes() { return std::size_t{kStages} * kStageBytes; }
+ private:
+  static constexpr std::uint32_t kStages = 3;
+  static constexpr std::uint32_t kTokenSteps = 4, kOutputSteps = 4;  // of 16 and of 8
+  // Rows of inputs in shared memory are so long that eight of them lie in different banks, and so are
+  // those of sums.
+  static constexpr std::uint32_t kRowBytes = kChunkInputs + 16;
+  static constexpr std::uint32_t kSumStride = kTileOutputs + 8;
+  static constexpr std::uint32_t kWeightsAt = kTileTokens * kRowBytes;
+  static constexpr std::uint32_t kStageBytes = kWeightsAt + kChunkWeights;
+  static_assert(kHalf * kSumStride * 4 <= kStages * kStageBytes);
+
+ public:
+  /// Of shared memory, from its beginning.
+  static constexpr std::size_t kSharedBytes = std::size_t{kStages} * kStageBytes;
 
   /// All threads of the block take part.
   SKV_DEVICE void multiply(const linear_product_plan& p, const std::byte* room, std::uint32_t rows,
@@ -67,14 +78,6 @@ class product_tile {
   }
 
  private:
-  static constexpr std::uint32_t kStages = 3;
-  static constexpr std::uint32_t kTokenSteps = 4, kOutputSteps = 4;  // of 16 and of 8
-  // Rows of inputs in shared memory are so long that eight of them lie in different banks.
-  static constexpr std::uint32_t kRowBytes = kChunkInputs + 16;
-  static constexpr std::uint32_t kWeightsAt = kTileTokens * kRowBytes;
-  static constexpr std::uint32_t kStageBytes = kWeightsAt + kChunkWeights;
-  static_assert(kHalf * kSumStride * 4 <= kStages * kStageBytes);
-
   static SKV_DEVICE std::byte* stage(std::uint32_t chunk) {
     return device::shared() + chunk % kStages * kStageBytes;
   }
