@@ -8,6 +8,9 @@
 //     pages:n       n pages of one layer, a launch each
 //     request       a request of 4,096 tokens in one layer; the time is that of a single launch
 //     request:graph the same as a captured graph
+// and linear/{encode,decode}/format/given/{all,request}/{with,without}: all layers, tensor by tensor, with and
+// without linear propagation (N / 2 MiB; a request of 4,096 tokens); linear/pass/...: its steps alone. `int8`
+// are the multiply-adds a second.
 // Before a configuration is timed, all of its pages are encoded, restored and compared. Times are between
 // CUDA events. bytes_per_second counts uncompressed numbers; copy_percent sets that against a copy of as
 // many bytes in the same run; moved counts what must be read and written; submit is the host's time for a
@@ -21,6 +24,7 @@
 #include <map>
 #include <memory>
 
+#include "device_linear.hpp"
 #include "device_subject.hpp"
 
 namespace skv::bench {
@@ -64,6 +68,7 @@ struct made_subject {
 };
 
 made_subject g_subject;
+void forget_subjects();
 
 made_subject& made_for(const std::string& name, configuration c) {
   made_subject& last = g_subject;
@@ -72,7 +77,7 @@ made_subject& made_for(const std::string& name, configuration c) {
     if (c.items == 0)
       c.items = static_cast<std::uint32_t>(
           std::max<std::size_t>(1, (g_mib << 20) / (pages.page_bytes * pages.geometry.layers)));
-    last = {};
+    forget_subjects();
     last.it = std::make_unique<subject>(c, pages, g_device->arena, g_device->cache_bytes);
     if (!last.it->fits()) {
       last.wrong = "the device has too little memory";
@@ -106,6 +111,23 @@ class captured_graph {
   cudaGraphExec_t executable_{};
 };
 
+// Between events on both sides of what is enqueued.
+template <class F>
+float milliseconds_of(cudaStream_t stream, F&& enqueue) {
+  cudaEvent_t begin{}, end{};
+  check(cudaEventCreate(&begin));
+  check(cudaEventCreate(&end));
+  check(cudaEventRecord(begin, stream));
+  enqueue();
+  check(cudaEventRecord(end, stream));
+  check(cudaEventSynchronize(end));
+  float milliseconds = 0;
+  check(cudaEventElapsedTime(&milliseconds, begin, end));
+  check(cudaEventDestroy(begin));
+  check(cudaEventDestroy(end));
+  return milliseconds;
+}
+
 void run(benchmark::State& state, const std::string& name, const configuration& c, timing how) {
   made_subject& made = made_for(name, c);
   if (!made.wrong.empty()) return state.SkipWithError(made.wrong.c_str());
@@ -113,31 +135,23 @@ void run(benchmark::State& state, const std::string& name, const configuration& 
   std::vector<captured_graph> graphs;
   if (how.graph)
     for (std::uint32_t w = 0; w < s.windows(); ++w) graphs.emplace_back(s, w);
-  cudaEvent_t begin{}, end{};
-  check(cudaEventCreate(&begin));
-  check(cudaEventCreate(&end));
   const std::uint32_t launches = how.single ? 1 : std::min(s.windows(), 32u);
   std::uint32_t next = 0;
   double seconds = 0;
   std::chrono::duration<double, std::micro> submitting{};
   for (auto _ : state) {
     s.prepare();
-    check(cudaEventRecord(begin, s.stream()));
-    const auto started = std::chrono::steady_clock::now();
-    for (std::uint32_t i = 0; i < launches; ++i) {
-      how.graph ? graphs[next].launch(s.stream()) : s.code(next);
-      next = (next + 1) % s.windows();
-    }
-    submitting += std::chrono::steady_clock::now() - started;
-    check(cudaEventRecord(end, s.stream()));
-    check(cudaEventSynchronize(end));
-    float milliseconds = 0;
-    check(cudaEventElapsedTime(&milliseconds, begin, end));
+    const float milliseconds = milliseconds_of(s.stream(), [&] {
+      const auto started = std::chrono::steady_clock::now();
+      for (std::uint32_t i = 0; i < launches; ++i) {
+        how.graph ? graphs[next].launch(s.stream()) : s.code(next);
+        next = (next + 1) % s.windows();
+      }
+      submitting += std::chrono::steady_clock::now() - started;
+    });
     state.SetIterationTime(milliseconds * 1e-3 / launches);
     seconds += milliseconds * 1e-3 / launches;
   }
-  check(cudaEventDestroy(begin));
-  check(cudaEventDestroy(end));
 
   using benchmark::Counter;
   const auto raw = static_cast<double>(s.raw_bytes());
@@ -152,12 +166,79 @@ void run(benchmark::State& state, const std::string& name, const configuration& 
   state.counters["submit_us"] = Counter(submitting.count() / launches, Counter::kAvgIterations);
 }
 
+struct made_linear {
+  std::uint32_t items = 0;
+  std::unique_ptr<linear_subject> it;
+  std::string wrong;
+};
+
+made_linear g_linear;
+
+// Subjects share the arena.
+void forget_subjects() {
+  g_subject = {};
+  g_linear = {};
+}
+
+void run_linear(benchmark::State& state, std::uint32_t items, linear_work what, bool with_linear) {
+  const page_set& pages = pages_of({});
+  if (items == 0)
+    items = static_cast<std::uint32_t>(
+        std::max<std::size_t>(1, (g_mib << 19) / (pages.page_bytes * pages.geometry.layers)));
+  if (g_linear.items != items) {
+    forget_subjects();
+    g_linear.items = items;
+    g_linear.it = std::make_unique<linear_subject>(items, pages, g_device->arena);
+    g_linear.wrong =
+        g_linear.it->fits() ? g_linear.it->verify() : "the device has too little memory";
+    g_all_came_back &= !g_linear.it->fits() || g_linear.wrong.empty();
+  }
+  if (!g_linear.wrong.empty()) return state.SkipWithError(g_linear.wrong.c_str());
+  linear_subject& s = *g_linear.it;
+  // Blocks with and without it are coded with other means.
+  if (what == linear_work::decode) s.run(linear_work::encode, with_linear);
+  double seconds = 0;
+  for (auto _ : state) {
+    const float milliseconds = milliseconds_of(s.stream(), [&] { s.run(what, with_linear); });
+    state.SetIterationTime(milliseconds * 1e-3);
+    seconds += milliseconds * 1e-3;
+  }
+  const auto iterations = static_cast<double>(state.iterations());
+  state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(s.raw_bytes()));
+  state.counters["copy_percent"] =
+      100 * static_cast<double>(s.raw_bytes()) * iterations / (g_device->copy_rate * seconds);
+  if (with_linear)
+    state.counters["int8"] =
+        benchmark::Counter(s.multiply_adds(), benchmark::Counter::kIsIterationInvariantRate);
+}
+
+void register_linear() {
+  for (const auto& [items, size] : {std::pair{0u, "all"}, std::pair{kRequestPages, "request"}})
+    for (const auto& [what, work] :
+         {std::pair{linear_work::pass, "pass"}, std::pair{linear_work::encode, "encode"},
+          std::pair{linear_work::decode, "decode"}})
+      for (const bool with : {true, false}) {
+        if (what == linear_work::pass && !with) continue;
+        std::string name = std::string("linear/") + work + "/bf16/given/" + size;
+        if (what != linear_work::pass) name += with ? "/with" : "/without";
+        benchmark::RegisterBenchmark(name.c_str(),
+                                     [items = items, what = what, with](auto& state) {
+                                       run_linear(state, items, what, with);
+                                     })
+            ->UseManualTime()
+            ->Unit(benchmark::kMicrosecond)
+            ->Iterations(items == 0 ? 1 : 20)
+            ->Repetitions(kRepetitions)
+            ->ReportAggregatesOnly();
+      }
+}
+
 // Of the copy that all is set against: twice as many fit into the arena.
 std::size_t copy_bytes() { return std::min(g_mib << 20, g_device->arena.bytes() / 2 / 256 * 256); }
 
 void copy(benchmark::State& state) {
   const std::size_t bytes = copy_bytes();
-  g_subject = {};  // its memory is written over
+  forget_subjects();  // their memory is written over
   for (auto _ : state)
     state.SetIterationTime(static_cast<double>(bytes) / copy_rate(g_device->arena, bytes));
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(bytes));
@@ -294,8 +375,9 @@ int main(int argc, char** argv) {
   g_device->copy_rate = copy_rate(g_device->arena, copy_bytes());
   describe_device();
   register_all();
+  register_linear();
   benchmark::RunSpecifiedBenchmarks();
-  g_subject = {};  // before the runtime goes
+  forget_subjects();  // before the runtime goes
   g_device.reset();
   return g_all_came_back ? 0 : 1;
 }

@@ -195,6 +195,85 @@ SKV_API skv_status skv_cuda_decode_async(const skv_cuda_codec* codec, const skv_
                                          void* workspace_dev, size_t workspace_bytes,
                                          const skv_cuda_limits* limits, void* stream);
 
+// --- linear propagation -----------------------------------------------------------------------
+
+/// Makes the means of a profile with linear propagation (`skv calibrate --linear`): what one layer's exact
+/// numbers tell of the next. Holds the weights of the geometry's layers in the memory of the device that was
+/// current when it was made. Immutable and counted by references, as skv_cuda_codec.
+///
+/// A pass takes a batch through the layers: for every tensor of the geometry, layer after layer and in a
+/// layer K before V, skv_cuda_linear_predict_async, then the encoding or decoding of that tensor with these
+/// means, then skv_cuda_linear_update_async. (A decoder needs a codec for that tensor of that layer alone;
+/// an encoder may encode all at the end.) What is passed on lies in the workspace, device memory at a
+/// multiple of 256: a pass needs the same one, and batches of the same `items`, throughout.
+///
+/// Layers and tensors are numbered as in the geometry, from 0; caches hold all of them. Tensors of the
+/// profile that are not in the geometry count as zeros, and so do blocks that are not there and tokens
+/// behind those of a block.
+typedef struct skv_cuda_linear skv_cuda_linear;
+
+/// Copies the weights to the current device and waits for that. Fails with SKV_INVALID_ARGUMENT (also: a
+/// profile without linear propagation), SKV_WRONG_PROFILE (a tensor of another shape, or none that the
+/// profile knows), SKV_UNSUPPORTED (no device, no memory on it), SKV_OUT_OF_MEMORY (of the host).
+SKV_API skv_status skv_cuda_linear_create(const skv_profile* profile,
+                                          const skv_cuda_geometry* geometry,
+                                          skv_cuda_linear** linear);
+/// One more reference. Returns `linear`, which may be null.
+SKV_API skv_cuda_linear* skv_cuda_linear_retain(skv_cuda_linear* linear);
+/// One reference less; the last one frees, and may wait for the device. Null does nothing.
+SKV_API void skv_cuda_linear_release(skv_cuda_linear* linear);
+
+/// What a pass needs for batches of up to `max_items`. Fails with SKV_INVALID_ARGUMENT, as the next one.
+SKV_API skv_status skv_cuda_linear_workspace_bytes(const skv_cuda_linear* linear,
+                                                   uint32_t max_items, size_t* bytes);
+/// `starts`: 1 if nothing from this layer of the geometry on needs layers before it, so that a pass over
+/// a geometry which begins there gives the means of one over all.
+SKV_API skv_status skv_cuda_linear_starts_chain(const skv_cuda_linear* linear, uint32_t layer,
+                                                int* starts);
+
+// As the codec's calls, these enqueue on `stream` and return, and can be captured in a graph.
+// `first_positions_dev` [items] are the sequence positions of the blocks' first tokens; null: item i begins
+// at i times the geometry's tokens. They fail as skv_cuda_encode_async.
+
+/// Writes one tensor's means, of the profile's mean format, into `means`. `bases` is read only if the
+/// profile's bases are given, and may be null otherwise; it may be `means`. An item without a block there
+/// gets no means.
+SKV_API skv_status skv_cuda_linear_predict_async(const skv_cuda_linear* linear, uint32_t layer,
+                                                 uint32_t tensor, const skv_cuda_batch* batch,
+                                                 const uint32_t* first_positions_dev,
+                                                 const skv_cuda_paged_cache* bases,
+                                                 const skv_cuda_paged_cache* means,
+                                                 void* workspace_dev, size_t workspace_bytes,
+                                                 const skv_cuda_limits* limits, void* stream);
+
+/// Passes on what one tensor's exact numbers tell. `numbers` null: the batch lacks this tensor. `bases` as
+/// they were when it was predicted.
+SKV_API skv_status skv_cuda_linear_update_async(const skv_cuda_linear* linear, uint32_t layer,
+                                                uint32_t tensor, const skv_cuda_batch* batch,
+                                                const uint32_t* first_positions_dev,
+                                                const skv_cuda_paged_cache* numbers,
+                                                const skv_cuda_paged_cache* bases,
+                                                void* workspace_dev, size_t workspace_bytes,
+                                                const skv_cuda_limits* limits, void* stream);
+
+/// Puts outside rows, by their number in the profile, into the workspace before the first prediction of a
+/// pass: int8 innovations, one row behind the other. A token's is row `ids_dev` [items][tokens], zeros if
+/// that is not below `row_count`; with `ids_dev` null its own, of [items][tokens] rows.
+SKV_API skv_status skv_cuda_linear_take_async(const skv_cuda_linear* linear, uint32_t outside,
+                                              const skv_cuda_batch* batch, const int8_t* rows_dev,
+                                              const uint32_t* ids_dev, uint32_t row_count,
+                                              void* workspace_dev, size_t workspace_bytes,
+                                              const skv_cuda_limits* limits, void* stream);
+
+/// The same of a draft's tensor, in the format that the profile names: the first tensor of `draft` in its
+/// layer 0. Blocks that the draft does not have count as zeros.
+SKV_API skv_status skv_cuda_linear_take_draft_async(const skv_cuda_linear* linear, uint32_t outside,
+                                                    const skv_cuda_batch* batch,
+                                                    const uint32_t* first_positions_dev,
+                                                    const skv_cuda_paged_cache* draft,
+                                                    void* workspace_dev, size_t workspace_bytes,
+                                                    const skv_cuda_limits* limits, void* stream);
+
 #ifdef __cplusplus
 }
 #endif

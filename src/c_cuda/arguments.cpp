@@ -52,6 +52,27 @@ result<cuda::block_places> convert(const skv_cuda_block_places& p, const char* w
 
 }  // namespace
 
+error null_pointer(const char* what) { return refuse(what, "null pointer"); }
+
+result<profile_ptr> read(const skv_profile* profile) {
+  if (profile == nullptr) return null_pointer("profile");
+  const void* bytes = nullptr;
+  size_t size = 0;
+  if (skv_profile_bytes(profile, &bytes, &size) != SKV_OK)
+    return fail(status::invalid_argument, skv_last_error());
+  return profile::parse({static_cast<const std::byte*>(bytes), size});
+}
+
+result<const std::uint32_t*> read(const std::uint32_t* array_dev, const char* what) {
+  if (reinterpret_cast<std::uintptr_t>(array_dev) % alignof(std::uint32_t) != 0)
+    return refuse(what, "misaligned pointer");
+  return array_dev;
+}
+
+result<cuda::paged_cache> read_if_given(const skv_cuda_paged_cache* cache, const char* what) {
+  return cache == nullptr ? cuda::paged_cache{} : read(cache, what);
+}
+
 result<cuda::block_geometry> read(const skv_cuda_geometry* geometry, const char* what) {
   const auto g = take_sized(geometry, offsetof(skv_cuda_geometry, tile_tokens), what);
   if (!g) return g.failure();

@@ -4,7 +4,7 @@
 
 using namespace skv;
 using namespace skv::c_api;
-using skv::c_cuda::read;
+using namespace skv::c_cuda;
 
 struct skv_cuda_codec : counted {
   skv_cuda_codec(cuda::codec c, std::uint32_t l) : coder(std::move(c)), layers(l) {}
@@ -13,20 +13,6 @@ struct skv_cuda_codec : counted {
 };
 
 namespace {
-
-error null_pointer(const char* what) {
-  return fail(status::invalid_argument, std::string(what) + ": null pointer");
-}
-
-// A profile belongs to the library of skv.h: what is known of it here are its bytes.
-result<profile_ptr> same_profile(const skv_profile* profile) {
-  if (profile == nullptr) return null_pointer("profile");
-  const void* bytes = nullptr;
-  size_t size = 0;
-  if (skv_profile_bytes(profile, &bytes, &size) != SKV_OK)
-    return fail(status::invalid_argument, skv_last_error());
-  return profile::parse({static_cast<const std::byte*>(bytes), size});
-}
 
 // A number that the codec knows.
 template <class T, class F>
@@ -41,11 +27,6 @@ skv_status ask(const skv_cuda_codec* codec, T* answer, const F& question) {
   });
 }
 
-// Means may be left out where the codec does not read them; it refuses an empty cache where it does.
-result<cuda::paged_cache> read_means(const skv_cuda_paged_cache* means) {
-  return means == nullptr ? cuda::paged_cache{} : read(means, "means");
-}
-
 }  // namespace
 
 skv_status skv_cuda_codec_create(const skv_profile* profile, const skv_cuda_geometry* geometry,
@@ -54,7 +35,7 @@ skv_status skv_cuda_codec_create(const skv_profile* profile, const skv_cuda_geom
     if (codec == nullptr) return null_pointer("codec");
     const auto blocks = read(geometry, "geometry");
     if (!blocks) return blocks.failure();
-    const auto used = same_profile(profile);
+    const auto used = read(profile);
     if (!used) return used.failure();
     auto made = cuda::codec::make(*used, *blocks);
     if (!made) return made.failure();
@@ -103,7 +84,7 @@ skv_status skv_cuda_encode_async(const skv_cuda_codec* codec, const skv_cuda_bat
     if (!items) return items.failure();
     const auto from = read(numbers, "numbers");
     if (!from) return from.failure();
-    const auto predicted = read_means(means);
+    const auto predicted = read_if_given(means, "means");
     if (!predicted) return predicted.failure();
     const auto to = read(out, "out");
     if (!to) return to.failure();
@@ -127,7 +108,7 @@ skv_status skv_cuda_decode_async(const skv_cuda_codec* codec, const skv_cuda_bat
     if (!items) return items.failure();
     const auto from = read(in, "in");
     if (!from) return from.failure();
-    const auto predicted = read_means(means);
+    const auto predicted = read_if_given(means, "means");
     if (!predicted) return predicted.failure();
     const auto to = read(numbers, "numbers");
     if (!to) return to.failure();

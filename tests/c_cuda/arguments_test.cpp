@@ -236,5 +236,45 @@ TEST_F(c_cuda, names_device_arrays_that_are_misaligned) {
   EXPECT_THAT(skv_last_error(), HasSubstr("batch: misaligned pointer"));
 }
 
+TEST_F(c_cuda, linear_propagation_refuses_what_it_cannot_read) {
+  const auto p = make_profile();
+  const skv_cuda_geometry g = geometry_of();
+  skv_cuda_linear* linear = nullptr;
+  EXPECT_EQ(skv_cuda_linear_create(p.get(), &g, nullptr), SKV_INVALID_ARGUMENT);
+  EXPECT_EQ(skv_cuda_linear_create(nullptr, &g, &linear), SKV_INVALID_ARGUMENT);
+  EXPECT_EQ(skv_cuda_linear_create(p.get(), nullptr, &linear), SKV_INVALID_ARGUMENT);
+  EXPECT_EQ(skv_cuda_linear_create(p.get(), &g, &linear), SKV_INVALID_ARGUMENT);
+  EXPECT_THAT(skv_last_error(), HasSubstr("no linear propagation"));
+  EXPECT_EQ(linear, nullptr);
+  EXPECT_EQ(skv_cuda_linear_retain(nullptr), nullptr);
+  skv_cuda_linear_release(nullptr);
+  std::size_t bytes = 0;
+  int starts = 0;
+  EXPECT_EQ(skv_cuda_linear_workspace_bytes(nullptr, 1, &bytes), SKV_INVALID_ARGUMENT);
+  EXPECT_EQ(skv_cuda_linear_starts_chain(nullptr, 0, &starts), SKV_INVALID_ARGUMENT);
+
+  const call_case c;
+  const auto expect = [&](skv_status s, const char* why) {
+    EXPECT_EQ(s, SKV_INVALID_ARGUMENT) << why;
+    EXPECT_THAT(skv_last_error(), HasSubstr(why));
+  };
+  const auto predict = [&](const skv_cuda_batch* batch, const std::uint32_t* positions) {
+    return skv_cuda_linear_predict_async(nullptr, 0, 0, batch, positions, nullptr, &c.means,
+                                         nullptr, 0, &c.limits, nullptr);
+  };
+  expect(predict(nullptr, nullptr), "batch: null pointer");
+  expect(predict(&c.batch, at<std::uint32_t>(6)), "first_positions_dev: misaligned pointer");
+  expect(predict(&c.batch, nullptr), "linear: null pointer");
+  expect(skv_cuda_linear_update_async(nullptr, 0, 0, &c.batch, nullptr, nullptr, nullptr, nullptr,
+                                      0, nullptr, nullptr),
+         "linear: null pointer");
+  expect(skv_cuda_linear_take_async(nullptr, 0, &c.batch, nullptr, nullptr, 0, nullptr, 0, nullptr,
+                                    nullptr),
+         "linear: null pointer");
+  expect(skv_cuda_linear_take_draft_async(nullptr, 0, nullptr, nullptr, nullptr, nullptr, 0,
+                                          nullptr, nullptr),
+         "batch: null pointer");
+}
+
 }  // namespace
 }  // namespace skv

@@ -1,6 +1,7 @@
 // Linear propagation on a device: the CPU's means and, with the codec, its bytes; and back.
 #include <gtest/gtest.h>
 
+#include <skv/skv_cuda.h>
 #include <memory>
 #include <skv/cuda/linear.hpp>
 
@@ -85,20 +86,23 @@ struct linear_pass {
     numbers.blocks.indices_dev = indices[layer * g.plan.tensor_count + i]->data();
     return numbers;
   }
+  cuda::paged_cache draft_at() const {
+    const linear_outside& d = all.scene.used_profile->content().linear->outside[1];
+    cuda::paged_cache c;
+    c.blocks.base = draft.data();
+    c.blocks.indices_dev = draft_indices.data();
+    c.tensors[0] = {0, 2 * std::int64_t{d.width()}, 2 * std::int64_t{d.head_dim}};
+    c.blocks.block_stride_bytes = c.tensors[0].token_stride_bytes * g.plan.tokens;
+    return c;
+  }
   cuda::workspace room() const { return {passed_on.data(), passed_on.size()}; }
 
   void take_outside(cudaStream_t stream) const {
     if (!all.kind.has_outside) return;
-    const linear_outside& d = all.scene.used_profile->content().linear->outside[1];
-    cuda::paged_cache from;
-    from.blocks.base = draft.data();
-    from.blocks.indices_dev = draft_indices.data();
-    from.tensors[0] = {0, 2 * std::int64_t{d.width()}, 2 * std::int64_t{d.head_dim}};
-    from.blocks.block_stride_bytes = from.tensors[0].token_stride_bytes * g.plan.tokens;
     const auto vocabulary = all.scene.used_profile->content().linear->outside[0].vocabulary;
     ASSERT_TRUE(steps.take_async(0, batch(), {embedded.data(), ids.data(), vocabulary}, room(),
                                  stream, limits));
-    ASSERT_TRUE(steps.take_draft_async(1, batch(), from, room(), stream, limits));
+    ASSERT_TRUE(steps.take_draft_async(1, batch(), draft_at(), room(), stream, limits));
   }
   void predict(std::uint32_t layer, std::uint32_t i, cudaStream_t stream) const {
     const auto done = steps.predict_async(layer, i, batch(), bases_at(), g.means_at.cache, room(),
@@ -355,6 +359,85 @@ TEST_P(gpu_linear_geometry, without_positions_items_follow_each_other) {
                                       nullptr));
     ASSERT_TRUE(p.steps.update_async(layer, i, batch, p.numbers_at(layer, i), p.bases_at(),
                                      p.room(), nullptr));
+  });
+  check(cudaDeviceSynchronize());
+  p.expect_cpu_means();
+}
+
+struct release_linear {
+  void operator()(skv_cuda_linear* l) const { skv_cuda_linear_release(l); }
+};
+
+// The same through the C ABI.
+TEST_P(gpu_linear, the_c_abi_makes_the_same_means) {
+  const linear_pass p(linear_scene(GetParam(), 81), page_layout::head_major,
+                      page_layout::interleaved);
+  const auto sized = []<class T>(T t) {
+    t.struct_size = sizeof t;
+    return t;
+  };
+  const auto to_c = [&](const cuda::paged_cache& c) {
+    auto made = sized(skv_cuda_paged_cache{});
+    made.blocks = {c.blocks.base, c.blocks.layer_stride_bytes, c.blocks.block_stride_bytes,
+                   c.blocks.indices_dev, reinterpret_cast<void* const*>(c.blocks.pointers_dev)};
+    for (std::uint32_t i = 0; i < cuda::kMaxTensors; ++i)
+      made.tensors[i] = {c.tensors[i].offset_bytes, c.tensors[i].token_stride_bytes,
+                         c.tensors[i].head_stride_bytes};
+    return made;
+  };
+  const paged_scene& s = p.all.scene;
+  auto geometry = sized(skv_cuda_geometry{});
+  geometry.first_layer = s.geometry.first_layer;
+  geometry.layers = s.geometry.layers;
+  geometry.tokens = s.geometry.tokens;
+  geometry.tensor_count = s.geometry.tensor_count;
+  for (std::uint32_t i = 0; i < s.geometry.tensor_count; ++i) {
+    const auto& t = s.geometry.tensors[i];
+    geometry.tensors[i] = {static_cast<skv_kind>(t.kind), t.heads, t.head_dim, t.opaque_bytes};
+  }
+  skv_profile* profile = nullptr;
+  skv_cuda_linear* made = nullptr;
+  ASSERT_EQ(skv_profile_from_bytes(s.used_profile->bytes().data(), s.used_profile->bytes().size(),
+                                   &profile),
+            SKV_OK);
+  ASSERT_EQ(skv_cuda_linear_create(profile, &geometry, &made), SKV_OK) << skv_last_error();
+  skv_profile_release(profile);
+  skv_cuda_linear_release(skv_cuda_linear_retain(made));
+  const std::unique_ptr<skv_cuda_linear, release_linear> linear(made);
+  std::size_t bytes = 0;
+  int starts = -1;
+  EXPECT_EQ(skv_cuda_linear_workspace_bytes(made, s.items, &bytes), SKV_OK);
+  EXPECT_EQ(bytes, p.room().bytes);
+  for (std::uint32_t layer = 0; layer < geometry.layers; ++layer) {
+    EXPECT_EQ(skv_cuda_linear_starts_chain(made, layer, &starts), SKV_OK);
+    EXPECT_EQ(starts, p.steps.starts_chain(layer));
+  }
+  auto batch = sized(skv_cuda_batch{});
+  batch.items = s.items;
+  batch.token_counts_dev = p.g.token_counts.data();
+  const std::uint32_t* const first = p.first_positions.data();
+  const skv_cuda_paged_cache bases = to_c(p.bases_at()), means = to_c(p.g.means_at.cache);
+  if (p.all.kind.has_outside) {
+    const linear_model& m = *s.used_profile->content().linear;
+    const skv_cuda_paged_cache draft = to_c(p.draft_at());
+    ASSERT_EQ(
+        skv_cuda_linear_take_async(made, 0, &batch, p.embedded.data(), p.ids.data(),
+                                   m.outside[0].vocabulary, p.room().data, bytes, nullptr, nullptr),
+        SKV_OK);
+    ASSERT_EQ(skv_cuda_linear_take_draft_async(made, 1, &batch, first, &draft, p.room().data, bytes,
+                                               nullptr, nullptr),
+              SKV_OK);
+  }
+  p.each_tensor([&](std::uint32_t layer, std::uint32_t i) {
+    const skv_cuda_paged_cache numbers = to_c(p.numbers_at(layer, i));
+    ASSERT_EQ(skv_cuda_linear_predict_async(made, layer, i, &batch, first, &bases, &means,
+                                            p.room().data, bytes, nullptr, nullptr),
+              SKV_OK)
+        << skv_last_error();
+    ASSERT_EQ(skv_cuda_linear_update_async(made, layer, i, &batch, first, &numbers, &bases,
+                                           p.room().data, bytes, nullptr, nullptr),
+              SKV_OK)
+        << skv_last_error();
   });
   check(cudaDeviceSynchronize());
   p.expect_cpu_means();

@@ -4,8 +4,8 @@
 # themselves know nothing of it, and a text that has changed stops the configuration.
 function(skv_plant target name file text replacement)
   set(to ${CMAKE_CURRENT_BINARY_DIR}/planted/${name})
-  set(headers decode.cuh encode.cuh pages.cuh parameters.hpp plan.hpp rounds.cuh stored.cuh
-    tuning.hpp)
+  set(headers decode.cuh encode.cuh linear.cuh linear_parameters.hpp pages.cuh parameters.hpp plan.hpp
+    product.cuh rounds.cuh stored.cuh tuning.hpp)
   foreach(header IN LISTS headers)
     set(from ${PROJECT_SOURCE_DIR}/kernels/${header})
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${from})
@@ -39,6 +39,10 @@ skv_plant(test_simt out_of_bounds pages.cuh
 # In place, tiles are decoded from where the numbers of others are written.
 skv_plant(test_simt in_place_overlap decode.cuh
   "(staged == nullptr ? s.bytes : staged) + at" "s.bytes + at")
+# A stage of a product is filled while some warps still multiply what is in it.
+skv_plant(test_simt missing_stage_barrier product.cuh
+"      device::sync_block();  // and all are done with the stage that is filled now
+" "")
 # Nothing is planted: what the tests say of the others is not due to the copy.
 skv_plant(test_simt no_bug rounds.cuh "device::sync_block();
   if (device::thread() == 0)" "device::sync_block();
