@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 #include <skv/cpu/layered_archive.hpp>
-#include <skv/cpu/linear.hpp>
+#include <skv/cpu/linear_predictor.hpp>
 #include <skv/format/byte_io.hpp>
 
 #include "io/safetensors.hpp"
