@@ -10,21 +10,17 @@ namespace engine {
 
 using namespace skv;
 
-void model_options::add_model_to(CLI::App& command) {
-  command.add_option("--model", folder, "A Hugging Face folder")->required();
-  command.add_option("--threads", threads, "0: one per processor")->capture_default_str();
-  command.add_flag("--module-rounding", rounds_as_modules,
-                   "Round to bf16 wherever Hugging Face's modules do, not once a step");
-}
-
 void model_options::add_to(CLI::App& command) {
-  add_model_to(command);
+  command.add_option("--model", folder, "A Hugging Face folder")->required();
   auto* const input = command.add_option_group("input");
   input->add_option("--prompt", prompt, "Text to run the model on");
   input->add_option("--prompt-file", prompt_file, "A file with such text");
   input->add_option("--tokens", tokens_file,
                     "Token ids: a .safetensors file with a tensor `tokens`, or a file of numbers");
   input->require_option(1);
+  command.add_option("--threads", threads, "0: one per processor")->capture_default_str();
+  command.add_flag("--module-rounding", rounds_as_modules,
+                   "Round to bf16 wherever Hugging Face's modules do, not once a step");
 }
 
 result<std::vector<std::int32_t>> loaded::tokens_of(const std::string& words) const {

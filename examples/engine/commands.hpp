@@ -28,8 +28,6 @@ struct model_options {
   bool rounds_as_modules = false;
 
   void add_to(CLI::App& command);
-  /// The model and threads alone.
-  void add_model_to(CLI::App& command);
 };
 
 /// A loaded model, and its tokenizer if it has one.

@@ -16,10 +16,11 @@ namespace {
 namespace fs = std::filesystem;
 
 struct evaluate_options {
-  model_options model;
+  std::vector<fs::path> models, calibration, evaluation;  // of each model
+  unsigned threads = 0;
+  bool rounds_as_modules = false;
   std::vector<std::string> predictors, formats;
   bool exact_kv = false, closed_loop = false, anchored = false, linear = false, all_steps = false;
-  fs::path calibration, evaluation;
   std::uint32_t tokens_per_text = 1024;
   bool costs = false, json = false;
 };
@@ -30,13 +31,16 @@ class table {
  public:
   explicit table(bool json) : is_json_(json) {
     if (!is_json_)
-      fmt::print("{:<6} {:<36} {:>8} {:>7} {:>9} {:>7}\n", "cache", "predictor", "bits", "ratio",
-                 "+linear", "ratio");
+      fmt::print("{:<12} {:<5} {:<36} {:>8} {:>7} {:>9} {:>7}\n", "model", "cache", "predictor",
+                 "bits", "ratio", "+linear", "ratio");
   }
+  /// What is added from now on is of this model.
+  void begin(std::string model) { model_ = std::move(model); }
   void add(const predictor_result& r, bool pays) {
     const measurement& a = r.alone;
     const std::string format(to_string(a.format)), name = to_string(a.options);
-    nlohmann::ordered_json row = {{"cache", format},
+    nlohmann::ordered_json row = {{"model", model_},
+                                  {"cache", format},
                                   {"predictor", name},
                                   {"pays", pays},
                                   {"scalars", a.numbers},
@@ -59,12 +63,13 @@ class table {
     const std::string linear =
         r.linear ? fmt::format("{:9.3f} {:6.2f}x", r.linear->bits(), r.linear->ratio())
                  : fmt::format("{:>9} {:>7}", "-", "");
-    fmt::print("{:<6} {:<36} {:8.3f} {:6.2f}x {}{}\n", format, name, a.bits(), a.ratio(), linear,
-               pays ? "" : "  does not pay: left off");
+    fmt::print("{:<12} {:<5} {:<36} {:8.3f} {:6.2f}x {}{}\n", model_, format, name, a.bits(),
+               a.ratio(), linear, pays ? "" : "  does not pay: left off");
     std::fflush(stdout);
   }
   void add(const predictor_cost& c) {
-    costs_.push_back({{"predictor", to_string(c.options)},
+    costs_.push_back({{"model", model_},
+                      {"predictor", to_string(c.options)},
                       {"seconds", c.seconds},
                       {"prefill_seconds", c.prefill_seconds},
                       {"share_of_prefill", c.seconds / c.prefill_seconds},
@@ -72,10 +77,10 @@ class table {
                       {"target_weight_bytes", c.target_bytes}});
     if (is_json_) return;
     if (costs_.size() == 1)
-      fmt::print("\n{:<36} {:>10} {:>10} {:>7} {:>8}\n", "predictor", "seconds", "prefill", "share",
-                 "weights");
-    fmt::print("{:<36} {:10.4f} {:10.4f} {:6.1f}% {:7.1f}%\n", to_string(c.options), c.seconds,
-               c.prefill_seconds, 100 * c.seconds / c.prefill_seconds,
+      fmt::print("\n{:<12} {:<36} {:>10} {:>10} {:>7} {:>8}\n", "model", "predictor", "seconds",
+                 "prefill", "share", "weights");
+    fmt::print("{:<12} {:<36} {:10.4f} {:10.4f} {:6.1f}% {:7.1f}%\n", model_, to_string(c.options),
+               c.seconds, c.prefill_seconds, 100 * c.seconds / c.prefill_seconds,
                100 * static_cast<double>(c.weight_bytes) / static_cast<double>(c.target_bytes));
     std::fflush(stdout);
   }
@@ -86,6 +91,7 @@ class table {
 
  private:
   bool is_json_;
+  std::string model_;
   nlohmann::ordered_json rows_ = nlohmann::ordered_json::array(),
                          costs_ = nlohmann::ordered_json::array();
 };
@@ -129,25 +135,55 @@ result<done> measure_costs(const evaluate_options& o, const model& target, worke
   return done{};
 }
 
-result<done> run(const evaluate_options& o) {
-  const auto m = load(o.model);
-  if (!m) return m.failure();
-  workers team(o.model.threads);
+// A model with what is measured on it.
+struct subject {
+  std::string name;
+  loaded m;
   evaluation_texts texts;
-  for (const auto& [from, to] : {std::pair{&o.calibration, &texts.calibration},
-                                 std::pair{&o.evaluation, &texts.evaluation}}) {
-    auto recordings = record_all(*from, *m, team, o.tokens_per_text);
+};
+
+result<subject> load_subject(const evaluate_options& o, std::size_t i, workers& team) {
+  model_options options;
+  options.folder = o.models[i];
+  options.rounds_as_modules = o.rounds_as_modules;
+  auto m = load(options);
+  if (!m) return m.failure();
+  const fs::path folder = o.models[i].has_filename() ? o.models[i] : o.models[i].parent_path();
+  subject s{folder.filename().string(), *std::move(m), {}};
+  for (const auto& [from, to] : {std::pair{&o.calibration[i], &s.texts.calibration},
+                                 std::pair{&o.evaluation[i], &s.texts.evaluation}}) {
+    auto recordings = record_all(*from, s.m, team, o.tokens_per_text);
     if (!recordings) return recordings.failure();
     *to = *std::move(recordings);
   }
-  table out(o.json);
-  for (const format_id id : {format_id::bf16, format_id::e4m3}) {
-    if (std::ranges::find(o.formats, to_string(id)) == o.formats.end()) continue;
-    const cache_format format = make_format(id, texts.calibration);
-    if (auto ok = evaluate_format(o, m->used, team, texts, format, out); !ok) return ok;
+  return s;
+}
+
+result<done> run(const evaluate_options& o) {
+  if (o.calibration.size() != o.models.size() || o.evaluation.size() != o.models.size())
+    return fail(status::invalid_argument,
+                "every --model needs one --calibration and one --evaluation");
+  workers team(o.threads);
+  std::vector<subject> subjects;
+  for (std::size_t i = 0; i < o.models.size(); ++i) {
+    auto s = load_subject(o, i, team);
+    if (!s) return s.failure();
+    subjects.push_back(*std::move(s));
   }
-  if (o.costs)
-    if (auto ok = measure_costs(o, m->used, team, texts, out); !ok) return ok;
+  table out(o.json);
+  for (const subject& s : subjects) {
+    out.begin(s.name);
+    for (const format_id id : {format_id::bf16, format_id::e4m3}) {
+      if (std::ranges::find(o.formats, to_string(id)) == o.formats.end()) continue;
+      const cache_format format = make_format(id, s.texts.calibration);
+      if (auto ok = evaluate_format(o, s.m.used, team, s.texts, format, out); !ok) return ok;
+    }
+  }
+  for (const subject& s : subjects) {
+    if (!o.costs) break;
+    out.begin(s.name);
+    if (auto ok = measure_costs(o, s.m.used, team, s.texts, out); !ok) return ok;
+  }
   out.finish();
   return done{};
 }
@@ -158,10 +194,14 @@ void add_evaluate(CLI::App& app, result<done>& outcome) {
   const auto o = std::make_shared<evaluate_options>();
   auto* const command = app.add_subcommand(
       "evaluate", "Measure what predictors save on a model, in bits of real files");
-  o->model.add_model_to(*command);
   command
-      ->add_option("--calibration", o->calibration,
-                   "To fit to: a text, a .safetensors file with `tokens`, or a folder of such")
+      ->add_option("--model", o->models, "A Hugging Face folder; again for each that is measured")
+      ->required();
+  command
+      ->add_option(
+          "--calibration", o->calibration,
+          "To fit to, of each model: a text, a .safetensors file with `tokens`, or a folder of "
+          "such")
       ->required();
   command->add_option("--evaluation", o->evaluation, "To measure on: likewise")->required();
   command->add_option("--predictor", o->predictors, "fp8, int8, int4, with commas between them")
@@ -190,6 +230,9 @@ void add_evaluate(CLI::App& app, result<done>& outcome) {
   command->add_option("--tokens-per-text", o->tokens_per_text, "Longer files are cut")
       ->check(CLI::Range(2U, 1U << 20))
       ->capture_default_str();
+  command->add_option("--threads", o->threads, "0: one per processor")->capture_default_str();
+  command->add_flag("--module-rounding", o->rounds_as_modules,
+                    "Round to bf16 wherever Hugging Face's modules do, not once a step");
   command->add_flag("--json", o->json, "Print JSON");
   command->callback([o, &outcome] {
     if (o->predictors.empty()) o->predictors = {"fp8", "int8", "int4"};
