@@ -54,7 +54,8 @@ skv::result<std::vector<step_result>> evaluate_steps(
 /// What predicting costs beside the target's own prefill.
 struct predictor_cost {
   predictor_options options;
-  double seconds = 0, prefill_seconds = 0;  ///< of all evaluation texts, the shortest of some runs
+  double seconds = 0,
+         prefill_seconds = 0;  ///< of processors, all evaluation texts, the least of some runs
   std::size_t weight_bytes = 0, target_bytes = 0;  ///< of the layers' matrices
 };
 
