@@ -5,6 +5,7 @@ capture_test.py SKV     SKV: the program
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,8 @@ CAPTURE = ROOT / "examples/capture"
 sys.path.insert(0, str(CAPTURE))
 
 try:
-    import sentencepiece  # noqa: F401
+    import sentencepiece
+    import tokenizers
     import torch
     import transformers
     from safetensors import safe_open
@@ -233,6 +235,26 @@ class caches(unittest.TestCase):
         self.assertEqual(ids[0], 1)  # <s>
         self.assertEqual(tokenizer.decode(ids[1:]), (ROOT / "README.md").read_text()[: len(tokenizer.decode(ids[1:]))])
         self.assertEqual(metadata["source"], "README.md, sequence 0")
+
+
+class texts(unittest.TestCase):
+    def test_sequences_begin_as_the_tokenizer_begins_a_text(self):
+        words = [f"w{i}" for i in range(200)]
+        tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({w: i for i, w in enumerate(["<s>", *words])}))
+        tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+        tokenizer.post_processor = tokenizers.processors.TemplateProcessing("<s> $A", None, [("<s>", 0)])
+        folder = scratch("speaking")
+        shutil.copytree(scratch("llama"), folder)
+        transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>").save_pretrained(folder)
+        text = scratch("words.txt")
+        text.write_text(" ".join(words[:50]))
+        out = scratch("speaking_caches")
+        done = capture(folder, out, "--calibration", text, "--evaluation", text, "--tokens", 21, "--copies")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        found = [load_file(path)["tokens"].tolist() for path in sorted(out.glob("calibration/target/*"))]
+        # 50 words: two sequences of 20 behind <s>, and ten that are left over.
+        self.assertEqual(found, [[0, *range(1, 21)], [0, *range(21, 41)]])
+        self.assertEqual([path.name for path in sorted(out.glob("*/*"))], ["target", "target"])
 
 
 class grids(unittest.TestCase):
