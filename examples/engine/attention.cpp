@@ -20,7 +20,7 @@ struct head_block {
 
   std::uint32_t rows() const { return tokens * config.group(); }
   std::uint32_t positions() const { return first + tokens; }
-  std::uint32_t pages() const { return (positions() + kPageTokens - 1) / kPageTokens; }
+  std::uint32_t pages() const { return pages_for(positions()); }
   // Positions that a row sees.
   std::uint32_t seen_by(std::uint32_t row) const { return first + row / config.group() + 1; }
   std::uint16_t number(std::span<const std::uint16_t> page, std::uint32_t token,
@@ -98,7 +98,7 @@ struct head_block {
 
 void forward_pass::attention(std::uint32_t layer, const kv_cache& cache) {
   const model_config& c = model_->config;
-  const std::uint32_t blocks = (tokens_ + kPageTokens - 1) / kPageTokens;
+  const std::uint32_t blocks = pages_for(tokens_);
   team_->for_each(std::size_t{blocks} * c.kv_heads, [&](std::size_t i) {
     const auto kv_head = static_cast<std::uint32_t>(i % c.kv_heads);
     const auto begin = static_cast<std::uint32_t>(i / c.kv_heads) * kPageTokens;

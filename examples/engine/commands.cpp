@@ -4,7 +4,6 @@
 
 #include "engine/cache_file.hpp"
 #include "engine/generate.hpp"
-#include "io/mapped_file.hpp"
 
 namespace engine {
 
@@ -18,41 +17,16 @@ void model_options::add_to(CLI::App& command) {
   input->add_option("--tokens", tokens_file,
                     "Token ids: a .safetensors file with a tensor `tokens`, or a file of numbers");
   input->require_option(1);
-  command.add_option("--threads", threads, "0: one per processor")->capture_default_str();
+  command.add_option("--threads", threads, "0: one per processor")
+      ->check(CLI::Range(0u, 1024u))
+      ->capture_default_str();
   command.add_flag("--module-rounding", rounds_as_modules,
                    "Round to bf16 wherever Hugging Face's modules do, not once a step");
 }
 
-result<std::vector<std::int32_t>> loaded::tokens_of(const std::string& words) const {
-  if (!text) return why_no_text;
-  std::vector<std::int32_t> tokens = text->encode(words);
-  if (used.config.begin_token >= 0) tokens.insert(tokens.begin(), used.config.begin_token);
-  return tokens;
-}
-
-std::string loaded::text_of(std::span<const std::int32_t> tokens) const {
-  return text ? text->decode(tokens) : fmt::format("{}", fmt::join(tokens, " "));
-}
-
 result<loaded> load(const model_options& options) {
-  auto m = load_model(options.folder);
-  if (!m) return m.failure();
-  loaded l{*std::move(m), std::nullopt, {}};
-  if (options.rounds_as_modules) l.used.config.rounding = rounding_points::modules();
-  auto text = tokenizer::open(options.folder);
-  if (text)
-    l.text.emplace(*std::move(text));
-  else if (text.code() == status::unsupported)
-    l.why_no_text = text.failure();
-  else
-    return text.failure();
-  return l;
-}
-
-result<std::string> read_text(const std::filesystem::path& path) {
-  const auto file = io::mapped_file::open(path);
-  if (!file) return file.failure();
-  return std::string(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
+  return load(options.folder,
+              options.rounds_as_modules ? rounding_points::modules() : rounding_points::once());
 }
 
 result<std::vector<std::int32_t>> prompt_of(const model_options& options, const loaded& m) {
@@ -61,10 +35,6 @@ result<std::vector<std::int32_t>> prompt_of(const model_options& options, const 
   const auto words = read_text(options.prompt_file);
   if (!words) return words.failure();
   return m.tokens_of(*words);
-}
-
-std::uint32_t pages_for(std::size_t tokens) {
-  return static_cast<std::uint32_t>((tokens + kPageTokens - 1) / kPageTokens);
 }
 
 namespace {

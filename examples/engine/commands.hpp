@@ -4,13 +4,11 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
-#include <optional>
 #include <skv/base/status.hpp>
 #include <string>
 #include <vector>
 
-#include "engine/model.hpp"
-#include "engine/tokenizer.hpp"
+#include "engine/loaded_model.hpp"
 
 namespace engine {
 
@@ -30,28 +28,10 @@ struct model_options {
   void add_to(CLI::App& command);
 };
 
-/// A loaded model, and its tokenizer if it has one.
-struct loaded {
-  model used;
-  std::optional<tokenizer> text;
-  skv::error why_no_text{};  ///< if there is none
-
-  /// The tokens of a text, behind the model's begin token if it has one. Fails with unsupported if there
-  /// is no tokenizer.
-  skv::result<std::vector<std::int32_t>> tokens_of(const std::string& words) const;
-  /// Text if there is a tokenizer, else ids with spaces between them.
-  std::string text_of(std::span<const std::int32_t> tokens) const;
-};
-
+/// The model that a command was given.
 skv::result<loaded> load(const model_options& options);
 
 /// The tokens that a command was given, as text or as ids.
 skv::result<std::vector<std::int32_t>> prompt_of(const model_options& options, const loaded& m);
-
-/// A file's bytes as text. Fails with io_error.
-skv::result<std::string> read_text(const std::filesystem::path& path);
-
-/// Pages that a sequence of so many tokens takes.
-std::uint32_t pages_for(std::size_t tokens);
 
 }  // namespace engine

@@ -230,7 +230,9 @@ void add_evaluate(CLI::App& app, result<done>& outcome) {
   command->add_option("--tokens-per-text", o->tokens_per_text, "Longer files are cut")
       ->check(CLI::Range(2U, 1U << 20))
       ->capture_default_str();
-  command->add_option("--threads", o->threads, "0: one per processor")->capture_default_str();
+  command->add_option("--threads", o->threads, "0: one per processor")
+      ->check(CLI::Range(0u, 1024u))
+      ->capture_default_str();
   command->add_flag("--module-rounding", o->rounds_as_modules,
                     "Round to bf16 wherever Hugging Face's modules do, not once a step");
   command->add_flag("--json", o->json, "Print JSON");

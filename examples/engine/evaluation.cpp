@@ -100,7 +100,7 @@ result<predictor_cost> measure_cost(const model& target, workers& team, const pr
     const auto tokens = static_cast<std::uint32_t>(r.tokens.size());
     result<skv::done> outcome = skv::done{};
     const auto run_target = [&] {
-      page_pool pool(config, (tokens + kPageTokens - 1) / kPageTokens);
+      page_pool pool(config, pages_for(tokens));
       kv_cache pages(pool);
       forward_pass pass(target, team);
       if (auto ok = prefill(pass, pages, r.tokens); !ok) outcome = ok;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "engine/compressed_cache.hpp"
 #include "engine/fit.hpp"

@@ -6,28 +6,28 @@ namespace engine {
 
 using namespace skv;
 
-namespace {
-
-result<done> check(const model_config& c, const kv_cache& cache,
-                   std::span<const std::int32_t> tokens) {
+result<done> check_tokens(const model_config& config, std::span<const std::int32_t> tokens,
+                          std::uint32_t first) {
+  constexpr std::size_t kMaxPositions = 1u << 20;  // as far as elementary.hpp knows sines
   if (tokens.empty()) return fail(status::invalid_argument, "there is no token to run");
   for (const std::int32_t t : tokens)
-    if (t < 0 || static_cast<std::uint32_t>(t) >= c.vocabulary)
+    if (t < 0 || static_cast<std::uint32_t>(t) >= config.vocabulary)
       return fail(status::invalid_argument, "token " + std::to_string(t) +
                                                 ": the model's vocabulary has " +
-                                                std::to_string(c.vocabulary) + " tokens");
-  if (c.scaling.type == rope_scaling::kind::dynamic &&
-      cache.tokens() + tokens.size() > c.max_positions)
+                                                std::to_string(config.vocabulary) + " tokens");
+  if (first + tokens.size() > kMaxPositions)
     return fail(status::unsupported,
-                "dynamic rotary scaling beyond " + std::to_string(c.max_positions) +
-                    " positions: keys that are in the cache would have to turn anew");
+                "sequences of more than " + std::to_string(kMaxPositions) + " tokens");
+  if (config.scaling.type == rope_scaling::kind::dynamic &&
+      first + tokens.size() > config.max_positions)
+    return fail(status::unsupported, "dynamic rotary scaling beyond " +
+                                         std::to_string(config.max_positions) +
+                                         " positions: earlier keys would have to turn anew");
   return done{};
 }
 
-}  // namespace
-
 result<done> prefill(forward_pass& pass, kv_cache& cache, std::span<const std::int32_t> tokens) {
-  if (auto ok = check(pass.used_model().config, cache, tokens); !ok) return ok;
+  if (auto ok = check_tokens(pass.used_model().config, tokens, cache.tokens()); !ok) return ok;
   std::uint32_t first = cache.tokens();
   if (!cache.resize(first + static_cast<std::uint32_t>(tokens.size())))
     return fail(status::does_not_fit,

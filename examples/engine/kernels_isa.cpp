@@ -97,7 +97,7 @@ void softmax(float* x, std::uint32_t count) {
   }
   float largest = maxima[0];
   for (std::uint32_t i = 1; i < kWidth; ++i) largest = maxima[i] > largest ? maxima[i] : largest;
-  for (std::uint32_t i = count; i < padded; ++i) x[i] = largest - 100;  // e^-100 counts as 0
+  for (std::uint32_t i = count; i < padded; ++i) x[i] = -__builtin_inff();
   vector sums[kParts] = {};
   for (std::uint32_t i = 0; i < padded; i += kLanes)
     for (std::uint32_t p = 0; p < kParts; ++p) {

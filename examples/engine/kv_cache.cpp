@@ -43,7 +43,7 @@ std::span<const std::uint16_t> page_pool::rows(std::uint32_t page, std::uint32_t
 }
 
 bool kv_cache::resize(std::uint32_t tokens) {
-  const std::size_t wanted = (std::size_t{tokens} + kPageTokens - 1) / kPageTokens;
+  const std::size_t wanted = pages_for(tokens);
   if (wanted > pages_.size() + pool_->free_pages()) return false;
   while (pages_.size() < wanted) pages_.push_back(*pool_->allocate());
   while (pages_.size() > wanted) {

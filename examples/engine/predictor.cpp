@@ -6,6 +6,7 @@
 #include <skv/format/byte_io.hpp>
 
 #include "engine/bf16.hpp"
+#include "engine/generate.hpp"
 #include "engine/recording.hpp"
 
 #define XXH_INLINE_ALL
@@ -155,8 +156,7 @@ model_predictor::model_predictor(const predictor_model& m, workers& team,
       team_(&team),
       format_(std::move(format)),
       pass_(m.weights(), team),
-      pool_(m.weights().config,
-            static_cast<std::uint32_t>((tokens.size() + kPageTokens - 1) / kPageTokens)),
+      pool_(m.weights().config, pages_for(tokens.size())),
       cache_(pool_),
       tokens_(tokens.begin(), tokens.end()) {
   pass_.begin(tokens_, 0);

@@ -15,28 +15,12 @@ std::vector<std::byte> recording::kept(skv::tensor_id t, const cache_format& for
   return out;
 }
 
-skv::result<skv::done> check_tokens(const model_config& config,
-                                    std::span<const std::int32_t> tokens) {
-  if (tokens.empty()) return skv::fail(skv::status::invalid_argument, "there are no tokens");
-  for (const std::int32_t t : tokens)
-    if (t < 0 || static_cast<std::uint32_t>(t) >= config.vocabulary)
-      return skv::fail(skv::status::invalid_argument,
-                       "token " + std::to_string(t) + ": the model has " +
-                           std::to_string(config.vocabulary) + " tokens");
-  if (config.scaling.type == rope_scaling::kind::dynamic && tokens.size() > config.max_positions)
-    return skv::fail(skv::status::unsupported,
-                     "dynamic rotary scaling beyond " + std::to_string(config.max_positions) +
-                         " positions: earlier keys would have to turn anew");
-  return skv::done{};
-}
-
 skv::result<recording> record(const model& m, workers& team, std::span<const std::int32_t> tokens) {
   if (auto ok = check_tokens(m.config, tokens); !ok) return ok.failure();
   recording r;
   r.tokens.assign(tokens.begin(), tokens.end());
   r.layers.resize(m.config.layers);
-  page_pool pool(m.config,
-                 static_cast<std::uint32_t>((tokens.size() + kPageTokens - 1) / kPageTokens));
+  page_pool pool(m.config, pages_for(tokens.size()));
   kv_cache cache(pool);
   cache.resize(static_cast<std::uint32_t>(tokens.size()));
   forward_pass pass(m, team);
@@ -68,7 +52,8 @@ cache_format make_format(skv::format_id id, std::span<const recording> recording
       float largest = 0;
       for (const recording& r : recordings)
         for (const std::uint16_t bits : r.of({l, kind}))
-          largest = std::max(largest, std::fabs(from_bf16(bits)));
+          if (const float size = std::fabs(from_bf16(bits)); std::isfinite(size))
+            largest = std::max(largest, size);
       format.scales.push_back(largest == 0 ? 1 : largest / 448);
     }
   return format;

@@ -21,12 +21,7 @@ struct recording {
   std::vector<std::byte> kept(skv::tensor_id t, const cache_format& format) const;
 };
 
-/// Can a model run over these tokens, from position 0 on? Fails with invalid_argument (none, or an id that it
-/// does not have), or unsupported (dynamic rotary scaling beyond the model's positions).
-skv::result<skv::done> check_tokens(const model_config& config,
-                                    std::span<const std::int32_t> tokens);
-
-/// Runs a model over tokens from position 0 on. Fails as check_tokens.
+/// Runs a model over tokens from position 0 on. Fails as check_tokens (generate.hpp).
 skv::result<recording> record(const model& m, workers& team, std::span<const std::int32_t> tokens);
 
 /// bf16; or e4m3 with the scales that the largest numbers of these recordings ask for: amax / 448, of each

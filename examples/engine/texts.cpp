@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/cache_file.hpp"
+#include "io/messages.hpp"
 
 namespace engine {
 
@@ -54,21 +55,22 @@ result<std::vector<recording>> record_all(const fs::path& from, const loaded& m,
   } else {
     files.push_back(from);
   }
-  if (problem) return fail(status::io_error, from.string() + ": " + problem.message());
+  if (problem)
+    return fail(status::io_error, io::in_quotes(from.string()) + ": " + problem.message());
   std::vector<recording> recordings;
   for (const fs::path& file : files) {
     const auto pieces = pieces_of(file, m, length);
     if (!pieces) return pieces.failure();
     for (const auto& tokens : *pieces) {
       auto r = record(m.used, team, tokens);
-      if (!r) return fail(r.code(), file.string() + ": " + r.failure().message);
+      if (!r) return fail(r.code(), io::in_quotes(file.string()) + ": " + r.failure().message);
       recordings.push_back(*std::move(r));
     }
   }
   if (recordings.empty())
-    return fail(
-        status::invalid_argument,
-        from.string() + ": no tokens: .safetensors files with `tokens`, or texts, are wanted");
+    return fail(status::invalid_argument,
+                io::in_quotes(from.string()) +
+                    ": no tokens: .safetensors files with `tokens`, or texts, are wanted");
   return recordings;
 }
 

@@ -5,7 +5,7 @@
 #include <skv/base/status.hpp>
 #include <vector>
 
-#include "engine/commands.hpp"
+#include "engine/loaded_model.hpp"
 #include "engine/recording.hpp"
 
 namespace engine {

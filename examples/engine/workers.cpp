@@ -7,6 +7,7 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "engine/kernels.hpp"
@@ -54,6 +55,7 @@ workers::workers(unsigned threads, skv::cpu::isa set)
     : team_(std::make_unique<team>()),
       kernels_(&kernels_for(skv::cpu::is_available(set) ? set : skv::cpu::best_isa())) {
   if (threads == 0) threads = std::max(1u, std::thread::hardware_concurrency());
+  team_->others.reserve(threads - 1);  // so that none is lost half-way
   try {
     for (unsigned i = 1; i < threads; ++i)
       team_->others.emplace_back([t = team_.get()] { t->wait_for_loops(); });

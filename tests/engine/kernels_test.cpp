@@ -81,6 +81,17 @@ TEST(kernels, softmax_of_any_length) {
   }
 }
 
+TEST(kernels, softmax_of_huge_scores_has_no_more_terms_than_it_is_given) {
+  for (const float huge : {1e12f, -1e12f, 3e38f, -3e38f})
+    for (std::uint32_t count = 1; count < 20; ++count)
+      for (const isa set : sets()) {
+        std::vector<float> x(32, huge);
+        kernels_for(set).softmax(x.data(), count);
+        for (std::uint32_t i = 0; i < count; ++i)
+          EXPECT_EQ(x[i], 1 / static_cast<float>(count)) << huge << " " << to_string(set);
+      }
+}
+
 TEST(kernels, silu_everywhere) {
   std::vector<float> before = {0, -0.0f, 1e30f, -1e30f, 88, -88, -87.5f, 3e-39f};
   for (const float f : random_floats(1000, 20, 9)) before.push_back(f);

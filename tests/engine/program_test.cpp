@@ -49,6 +49,20 @@ TEST(program, writes_the_cache_that_a_prefill_makes) {
   EXPECT_NE(whole.find(bytes), whole.npos);
 }
 
+TEST(program, asks_for_no_more_than_there_is) {
+  model_folder f;
+  f.fill(7);
+  f.write();
+  const std::string folder = f.folder.path().string(), ids = (f.folder / "ids").string();
+  skv::io::fill_file(ids, "3 1 4");
+  const auto threads =
+      run_program({"generate", "--model", folder, "--tokens", ids, "--threads", "4000000"});
+  EXPECT_EQ(threads.status, 2);
+  EXPECT_THAT(threads.err, AllOf(StartsWith("skv_engine: "), HasSubstr("--threads")));
+  EXPECT_EQ(std::ranges::count(threads.err, '\n'), 1) << threads.err;
+  EXPECT_EQ(run_program({"no-such-command"}).status, 2);
+}
+
 TEST(program, says_what_is_wrong_in_one_line) {
   model_folder f;
   f.fill(7);

@@ -44,7 +44,7 @@ class archive_writer : public layered_archive {
   /// `c` has everything but records. `sink` receives the tiles' bytes; in the file they follow what `finish`
   /// returns, whose size is that of front_matter(c) with count_tiles(c.streams) records. Borrows `coder`.
   /// `outside`: the rows that the predictor has, if the profile predicts from any; only compared.
-  /// Fails with invalid_argument (streams that do not ascend) or wrong_profile.
+  /// Fails with unsupported (streams that do not ascend) or wrong_profile.
   static result<archive_writer> begin(container c, const codec& coder, byte_sink sink,
                                       unsigned threads = 0, const outside_rows* outside = nullptr);
 
@@ -77,9 +77,9 @@ class archive_writer : public layered_archive {
 /// The mirror: the same loop with the same predictor.
 class archive_reader : public layered_archive {
  public:
-  /// A file, of which `c` was parsed, and the predictor and outside rows that its reader has. Borrows `file` and `coder`. Fails
-  /// with wrong_prediction if another predictor made the file's means, wrong_profile, or corrupt (streams
-  /// that do not ascend), before anything is decoded.
+  /// A file, of which `c` was parsed, and the predictor and outside rows that its reader has. Borrows
+  /// `file` and `coder`. Fails with wrong_prediction if another predictor made the file's means,
+  /// wrong_profile, or unsupported (streams that do not ascend), before anything is decoded.
   static result<archive_reader> begin(container c, const codec& coder,
                                       std::span<const std::byte> file, const predictor_identity& by,
                                       unsigned threads = 0, const outside_rows* outside = nullptr);
