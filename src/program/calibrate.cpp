@@ -115,6 +115,10 @@ result<done> calibrate(const calibrate_options& o) {
   const mean_source source = !o.reference.empty()
                                  ? mean_source::given
                                  : find_predictor(o.predictor).value_or(mean_source::none);
+  if (o.linear && source == mean_source::previous_token)
+    return fail(status::invalid_argument,
+                "linear propagation is not offered over the predictor previous_token: over none it "
+                "saves more");
   std::vector<fs::path> inputs = {o.model_config, o.draft_model_config};
   for (const cache_pair& pair : *pairs)
     inputs.insert(inputs.end(), {pair.target, pair.reference, pair.draft});

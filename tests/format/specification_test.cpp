@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <skv/calibrate/calibrate.hpp>
 #include <skv/cpu/archive.hpp>
+#include <skv/number/value.hpp>
 
+#include <zstd.h>
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -15,6 +17,8 @@
 #include <random>
 #include <sstream>
 
+#include "support/archives.hpp"
+#include "support/linear_models.hpp"
 #include "support/tile_case.hpp"
 
 namespace skv {
@@ -159,11 +163,11 @@ class reference_decoder : public testing::Test {
     return "'" + path.string() + "'";
   }
   /// What the decoder restores; nothing if it fails.
-  bytes run(const std::string& arguments) {
+  bytes run(const std::string& arguments, const std::string& behind = "") {
     const fs::path out = folder / "out";
     fs::remove(out);
     const std::string command =
-        "python3 -B '" + kDecoder + "' " + arguments + " '" + out.string() + "'";
+        "python3 -B '" + kDecoder + "' " + arguments + " '" + out.string() + "'" + behind;
     if (std::system(command.c_str()) != 0) return {};
     std::ifstream in(out, std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(in), {}};
@@ -224,6 +228,108 @@ TEST_F(reference_decoder, reads_tiles_of_every_coding) {
         const auto used = id.source == mean_source::given ? c.means : bytes{};
         ASSERT_EQ(run_tile(**p, *record, shape, tile, used), c.numbers);
       }
+}
+
+// The decoder knows no zstd: the metadata as they are.
+bytes with_plain_metadata(const bytes& file) {
+  const auto stored = test::get<std::uint32_t>(file, test::kStoredBytesAt);
+  const auto size = test::get<std::uint32_t>(file, test::kMetadataBytesAt);
+  if (stored == size) return file;
+  bytes plain(file.begin(), file.begin() + test::kHeaderBytes);
+  plain.resize(test::kHeaderBytes + size);
+  EXPECT_EQ(ZSTD_decompress(plain.data() + test::kHeaderBytes, size,
+                            file.data() + test::kHeaderBytes, stored),
+            size);
+  plain.insert(plain.end(), file.begin() + test::kHeaderBytes + stored, file.end());
+  test::put(plain, test::kStoredBytesAt, size);
+  test::put(plain, test::kFileBytesAt, std::uint64_t{plain.size()});
+  test::reseal(plain);
+  return plain;
+}
+
+// Files with linear propagation: over bases and over none, of all ranks, shards and pairings, with and
+// without outside rows; layers in any order, and with windows.
+TEST_F(reference_decoder, reads_files_with_linear_propagation) {
+  std::vector<test::linear_case> cases(4);
+  cases[0].turns = test::pairing::interleaved;
+  cases[1].outside = true;
+  cases[1].base = mean_source::none;
+  cases[2] = cases[1];
+  cases[2].shards = 2;
+  cases[2].rank = 3;
+  cases[2].turns = test::pairing::partial;
+  cases[3].id = {format_id::e4m3, mean_source::given, format_id::bf16};
+  cases[3].outside = true;
+  for (const test::linear_case& c : cases) {
+    SCOPED_TRACE(test::name_of(c.id) + ", rank " + std::to_string(c.rank));
+    constexpr std::uint32_t kTokens = 17, kFirst = (1u << 24) - 9;
+    const test::random_outside outside(kTokens, 5);
+    auto p = test::random_linear_profile(c);
+    if (c.outside) p = test::with_hash(p, outside.table.hash());
+    const cpu::linear_steps steps(p);
+    const auto rows =
+        cpu::outside_rows::of(steps, outside.inputs(), cpu::position_range{kFirst, kTokens});
+    ASSERT_TRUE(rows);
+    // Numbers near their means, so that tiles are coded.
+    test::random_source random(6);
+    std::vector<bytes> bases, numbers;
+    cpu::linear_chain chain(steps, &*rows);
+    const auto tokens_of = [](std::size_t i) { return i == 4 ? 6u : kTokens; };
+    const number_format target = test::format_of(c.id.target), mean = test::format_of(c.id.mean);
+    for (std::size_t i = 0; i < 6; ++i) {
+      const tensor_scales& s = p->content().scales[i];
+      const cpu::position_range range{kFirst + kTokens - tokens_of(i), tokens_of(i)};
+      const std::size_t width = std::size_t{s.heads} * s.head_dim, count = range.count * width;
+      bases.push_back(test::random_numbers(mean, count, random));
+      const row_view<const std::byte> base_rows{bases[i].data(), width * mean.bytes()};
+      bytes room;
+      const auto means = chain.means(i, range, base_rows, room);
+      bytes near;
+      for (std::size_t n = 0; n < count; ++n) {
+        const std::uint32_t m = c.base == mean_source::none && means.data == nullptr
+                                    ? 0
+                                    : test::pattern_at(means.data, mean, n);
+        const double value = to_double(mean, m) * (1 + 0.01 * random.gaussian());
+        const bool is_odd = random.chance(0.02) || std::isnan(value);
+        test::append_pattern(
+            near, target,
+            is_odd ? test::unusual_pattern(target, random) : test::to_pattern(target, value));
+      }
+      numbers.push_back(near);
+      chain.add(i, range, {numbers[i].data(), width * target.bytes()}, base_rows);
+    }
+    std::vector<stream> streams;
+    bytes source = test::random_bytes(9, 3), all_bases;
+    const bytes preamble = source;
+    for (const std::size_t i : {3, 0, 1, 2, 4, 5}) {
+      const tensor_scales& s = p->content().scales[i];
+      streams.push_back(
+          test::tensor_stream(s.id, c.id.target, tokens_of(i), s.heads, s.head_dim, 1, s.heads));
+      source = source + numbers[i];
+      all_bases = all_bases + bases[i];
+    }
+    ASSERT_TRUE(choose_linear_tiles(streams, 200, kFirst));
+    container box = test::box_of(*p, streams);
+    box.preamble = preamble;
+    box.linear_base = c.base;
+    box.draft_hash = rows->draft_hash();
+    const auto file = test::pack(
+        box, cpu::codec(p), source,
+        [&](const stream& s) -> result<row_view<const std::byte>> {
+          const bytes& b = bases[*steps.find(s.id, s.heads, s.head_dim)];
+          return row_view<const std::byte>{b.data(), b.size() / s.tokens};
+        },
+        1, &*rows);
+    ASSERT_TRUE(file) << file.failure().message;
+    EXPECT_GT(std::ranges::count(box.records, tile_mode::coded, &tile_record::mode), 0);
+    std::string arguments = "file " + put("skv", with_plain_metadata(*file)) + " " +
+                            put("p", p->bytes()) + " " +
+                            put("m", c.base == mean_source::given ? all_bases : bytes{});
+    const std::string rest = " " + put("e", outside.table_numbers) + " " +
+                             put("i", std::as_bytes(std::span(outside.ids))) + " " +
+                             put("d", outside.draft_numbers);
+    EXPECT_TRUE(run(arguments, c.outside ? rest : "") == source);
+  }
 }
 
 TEST_F(reference_decoder, notices_other_bytes_and_other_means) {
