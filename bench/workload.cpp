@@ -78,8 +78,10 @@ std::vector<std::byte> converted(std::vector<std::byte> patterns, number_format 
   return out;
 }
 
-std::vector<tensor> read_split(const data_folder& folder, const char* split, number_format target,
-                               mean_source source) {
+}  // namespace
+
+std::vector<tensor> read_tensors(const data_folder& folder, const char* split, number_format target,
+                                 mean_source source) {
   const bool scaled = target == e4m3;  // the folder has these, divided by their scale
   const fs::path at = folder.root / split;
   std::vector<raw_tensor> numbers = read(at / (scaled ? "target_e4m3" : "target")), means;
@@ -102,13 +104,11 @@ std::vector<tensor> read_split(const data_folder& folder, const char* split, num
   return tensors;
 }
 
-}  // namespace
-
 workload make_workload(const data_folder& folder, number_format target, mean_source source,
                        std::size_t min_elements) {
   const bool finer = source == mean_source::given && target.bits() == 8;
   calibrator fit(target.id, source, finer ? bf16.id : target.id);
-  const auto calibration = read_split(folder, "calibration", target, source);
+  const auto calibration = read_tensors(folder, "calibration", target, source);
   do {
     for (const tensor& t : calibration) {
       const std::size_t width = std::size_t{t.heads} * t.head_dim;
@@ -118,7 +118,7 @@ workload make_workload(const data_folder& folder, number_format target, mean_sou
     }
   } while (fit.next_pass());
 
-  workload w{value_of(fit.finish()), read_split(folder, "evaluation", target, source), 0};
+  workload w{value_of(fit.finish()), read_tensors(folder, "evaluation", target, source), 0};
   std::size_t elements = 0;
   for (const tensor& t : w.tensors) elements += t.numbers.size() / target.bytes();
   w.distinct = w.tensors.size();

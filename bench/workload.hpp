@@ -33,6 +33,11 @@ struct workload {
   std::size_t distinct = 0;  ///< tensors; the others repeat them
 };
 
+/// The tensors of all caches of a split, `calibration` or `evaluation`: those of one name follow each other,
+/// in the order of the files. Ends the program if they cannot be read.
+std::vector<tensor> read_tensors(const data_folder& folder, const char* split, number_format target,
+                                 mean_source source);
+
 /// Reads and calibrates. e4m3 is as in the folder; fp16 and e5m2 are bf16 rounded to nearest. The
 /// tensors are repeated until they hold `min_elements`. Ends the program if that fails.
 workload make_workload(const data_folder& folder, number_format target, mean_source source,
