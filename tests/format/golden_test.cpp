@@ -3,6 +3,7 @@
 #include <skv/calibrate/calibrate.hpp>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <optional>
 
@@ -37,7 +38,37 @@ result<byte_string> decode(const fs::path& path, cpu::isa set) {
   const fs::path reference = fs::path(path).replace_extension(".reference.safetensors");
   std::optional<test::cache_file> means;
   if (fs::exists(reference)) means.emplace(test::read_bytes(reference));
-  return test::unpack(file, cpu::codec(*p, set), means ? means->as_means() : cpu::mean_lookup{});
+  const auto read = [&](const cpu::outside_rows* outside) {
+    return test::unpack(file, cpu::codec(*p, set), means ? means->as_means() : cpu::mean_lookup{},
+                        1, outside);
+  };
+  const fs::path made_of = fs::path(path).replace_extension(".outside.safetensors");
+  if (!fs::exists(made_of)) return read(nullptr);
+
+  // The tables `embedding` and `layers.1.k`, a draft's; the ids are the last bytes of the source.
+  const byte_string outside = test::read_bytes(made_of);
+  const auto tables = *io::parse_safetensors(outside);
+  const byte_string source = test::read_bytes(fs::path(path).replace_extension(".safetensors"));
+  const io::tensor_entry ids_at = io::parse_safetensors(source)->tensors.back();
+  EXPECT_EQ(ids_at.name, "tokens");
+  const auto id_bytes = *cpu::read_opaque(*c, file, ids_at.begin, ids_at.end - ids_at.begin);
+  std::vector<std::uint32_t> ids(id_bytes.size() / 4);
+  std::memcpy(ids.data(), id_bytes.data(), id_bytes.size());
+  const auto &e = tables.tensors[0], &d = tables.tensors[1];
+  const cpu::embedding_table table(bf16, static_cast<std::uint32_t>(e.shape[0]),
+                                   static_cast<std::uint32_t>(e.shape[1]),
+                                   outside.data() + e.begin);
+  const auto tokens = static_cast<std::uint32_t>(d.shape[0]);
+  const std::vector<cpu::draft_tensor> draft = {
+      {{1, tensor_kind::k}, format_id::fp16, tokens, 3, 6, {outside.data() + d.begin, 36}}};
+  cpu::outside_inputs in;
+  in.embedding = &table;
+  in.ids = ids;
+  in.draft = draft;
+  const auto rows =
+      cpu::outside_rows::of(cpu::linear_steps(*p, set), in, cpu::position_range{1000, tokens});
+  if (!rows) return rows.failure();
+  return read(&*rows);
 }
 
 constexpr cpu::isa kSets[] = {cpu::isa::scalar, cpu::isa::portable, cpu::isa::avx2,
@@ -77,12 +108,15 @@ TEST(golden, other_files_are_refused) {
 TEST(golden, valid_files_cover_the_format) {
   std::array<int, 4> modes{};
   std::array<int, 3> sources{};
-  int embedded = 0, beside = 0, opaque = 0, split_heads = 0, tails = 0, named = 0;
+  int embedded = 0, beside = 0, opaque = 0, split_heads = 0, tails = 0, named = 0, linear = 0,
+      drafts = 0;
   for (const fs::path& path : files_in("valid", ".skv")) {
     const auto c = *parse_container(test::read_bytes(path));
     ++sources[static_cast<std::size_t>(c.source)];
     ++(c.embedded_profile.empty() ? beside : embedded);
     named += c.predictor.has_value();
+    linear += c.linear_base.has_value();
+    drafts += c.draft_hash != 0;
     std::size_t tile = 0;
     for (const stream& s : c.streams)
       for (std::uint64_t i = 0; i < s.tiles(); ++i, ++tile) {
@@ -94,7 +128,8 @@ TEST(golden, valid_files_cover_the_format) {
   }
   for (const int n : modes) EXPECT_GT(n, 0);
   for (const int n : sources) EXPECT_GT(n, 0);
-  for (const int n : {embedded, beside, opaque, split_heads, tails, named}) EXPECT_GT(n, 0);
+  for (const int n : {embedded, beside, opaque, split_heads, tails, named, linear, drafts})
+    EXPECT_GT(n, 0);
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 #include <skv/calibrate/calibrate.hpp>
 #include <skv/cpu/archive.hpp>
-#include <skv/number/value.hpp>
 
 #include <zstd.h>
 #include <algorithm>
@@ -270,43 +269,17 @@ TEST_F(reference_decoder, reads_files_with_linear_propagation) {
     const auto rows =
         cpu::outside_rows::of(steps, outside.inputs(), cpu::position_range{kFirst, kTokens});
     ASSERT_TRUE(rows);
-    // Numbers near their means, so that tiles are coded.
-    test::random_source random(6);
-    std::vector<bytes> bases, numbers;
-    cpu::linear_chain chain(steps, &*rows);
-    const auto tokens_of = [](std::size_t i) { return i == 4 ? 6u : kTokens; };
-    const number_format target = test::format_of(c.id.target), mean = test::format_of(c.id.mean);
-    for (std::size_t i = 0; i < 6; ++i) {
-      const tensor_scales& s = p->content().scales[i];
-      const cpu::position_range range{kFirst + kTokens - tokens_of(i), tokens_of(i)};
-      const std::size_t width = std::size_t{s.heads} * s.head_dim, count = range.count * width;
-      bases.push_back(test::random_numbers(mean, count, random));
-      const row_view<const std::byte> base_rows{bases[i].data(), width * mean.bytes()};
-      bytes room;
-      const auto means = chain.means(i, range, base_rows, room);
-      bytes near;
-      for (std::size_t n = 0; n < count; ++n) {
-        const std::uint32_t m = c.base == mean_source::none && means.data == nullptr
-                                    ? 0
-                                    : test::pattern_at(means.data, mean, n);
-        const double value = to_double(mean, m) * (1 + 0.01 * random.gaussian());
-        const bool is_odd = random.chance(0.02) || std::isnan(value);
-        test::append_pattern(
-            near, target,
-            is_odd ? test::unusual_pattern(target, random) : test::to_pattern(target, value));
-      }
-      numbers.push_back(near);
-      chain.add(i, range, {numbers[i].data(), width * target.bytes()}, base_rows);
-    }
+    const std::vector<std::uint32_t> tokens{kTokens, kTokens, kTokens, kTokens, 6, kTokens};
+    const test::predictable_numbers data(*rows, {kFirst, kTokens}, tokens, p->content(), 6);
     std::vector<stream> streams;
     bytes source = test::random_bytes(9, 3), all_bases;
     const bytes preamble = source;
     for (const std::size_t i : {3, 0, 1, 2, 4, 5}) {
       const tensor_scales& s = p->content().scales[i];
       streams.push_back(
-          test::tensor_stream(s.id, c.id.target, tokens_of(i), s.heads, s.head_dim, 1, s.heads));
-      source = source + numbers[i];
-      all_bases = all_bases + bases[i];
+          test::tensor_stream(s.id, c.id.target, tokens[i], s.heads, s.head_dim, 1, s.heads));
+      source = source + data.numbers[i];
+      all_bases = all_bases + data.bases[i];
     }
     ASSERT_TRUE(choose_linear_tiles(streams, 200, kFirst));
     container box = test::box_of(*p, streams);
@@ -316,7 +289,7 @@ TEST_F(reference_decoder, reads_files_with_linear_propagation) {
     const auto file = test::pack(
         box, cpu::codec(p), source,
         [&](const stream& s) -> result<row_view<const std::byte>> {
-          const bytes& b = bases[*steps.find(s.id, s.heads, s.head_dim)];
+          const bytes& b = data.bases[*steps.find(s.id, s.heads, s.head_dim)];
           return row_view<const std::byte>{b.data(), b.size() / s.tokens};
         },
         1, &*rows);

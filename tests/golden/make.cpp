@@ -8,6 +8,7 @@
 
 #include "support/archives.hpp"
 #include "support/cache_file.hpp"
+#include "support/linear_models.hpp"
 #include "support/profiles.hpp"
 #include "support/synthetic.hpp"
 
@@ -31,7 +32,7 @@ const char* dtype_of(format_id f) {
 }
 
 byte_string safetensors(const std::vector<tensor>& tensors, const char* dtype, bool means,
-                        bool with_note) {
+                        bool with_note, const byte_string* ids = nullptr) {
   std::vector<io::tensor_entry> entries;
   byte_string data;
   for (const tensor& t : tensors) {
@@ -44,6 +45,10 @@ byte_string safetensors(const std::vector<tensor>& tensors, const char* dtype, b
         "Bytes beside the cache, bytes beside the cache, bytes beside the cache.";
     entries.push_back({"note", "U8", {note.size()}, data.size(), data.size() + note.size()});
     append(data, std::as_bytes(std::span(note)));
+  }
+  if (ids != nullptr) {
+    entries.push_back({"tokens", "I32", {ids->size() / 4}, data.size(), data.size() + ids->size()});
+    append(data, *ids);
   }
   const std::string header = io::make_header(entries, {{"made", "by tests/golden/make.cpp"}});
   byte_string file;
@@ -140,6 +145,70 @@ void write_valid() {
   write("valid/modes", {bf16, given, bf16}, tensors, true, 65536, true);
 }
 
+// Linear propagation, over bases with a profile beside the file, and over none, with outside rows: what they
+// are made of is in name.outside.safetensors, the token ids in the source.
+void write_linear(const std::string& name, const test::linear_case& c) {
+  constexpr std::uint32_t kTokens = 24, kFirst = 1000;
+  const test::random_outside outside(kTokens, 5);
+  auto p = test::random_linear_profile(c);
+  if (c.outside) p = test::with_hash(p, outside.table.hash());
+  const auto rows = cpu::outside_rows::of(cpu::linear_steps(p), outside.inputs(),
+                                          cpu::position_range{kFirst, kTokens});
+  if (!rows) std::abort();
+  // A window of 9 tokens in the middle.
+  const std::vector<std::uint32_t> tokens{kTokens, kTokens, 9, 9, kTokens, kTokens};
+  const test::predictable_numbers data(*rows, {kFirst, kTokens}, tokens, p->content(), 6);
+  std::vector<tensor> tensors;
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    tensors.push_back({to_string(p->content().scales[i].id),
+                       {tokens[i], c.heads, c.head_dim},
+                       data.numbers[i],
+                       data.bases[i]});
+  const byte_string ids{std::as_bytes(std::span(outside.ids)).begin(),
+                        std::as_bytes(std::span(outside.ids)).end()};
+  byte_string with_ids = safetensors(tensors, dtype_of(c.id.target), false, false, &ids);
+  const test::cache_file source(std::move(with_ids));
+  const test::cache_file bases(safetensors(tensors, dtype_of(c.id.mean), true, false));
+  container box = source.box(*p);
+  if (!choose_linear_tiles(box.streams, 200, kFirst)) std::abort();
+  box.linear_base = c.base;
+  box.draft_hash = rows->draft_hash();
+  if (c.outside) box.embedded_profile.assign(p->bytes().begin(), p->bytes().end());
+  const auto file = test::pack(box, cpu::codec(p), source.bytes(), bases.as_means(), 1, &*rows);
+  if (!file) std::abort();
+  test::write_bytes(folder / (name + ".skv"), *file);
+  test::write_bytes(folder / (name + ".safetensors"), source.bytes());
+  if (!c.outside) test::write_bytes(folder / (name + ".skvp"), p->bytes());
+  if (c.base == mean_source::given)
+    test::write_bytes(folder / (name + ".reference.safetensors"), bases.bytes());
+  if (!c.outside) return;
+  const std::size_t table_bytes = outside.table_numbers.size();
+  const std::string header = io::make_header({{"embedding", "BF16", {50, 10}, 0, table_bytes},
+                                              {"layers.1.k",
+                                               "F16",
+                                               {kTokens, 3, 6},
+                                               table_bytes,
+                                               table_bytes + outside.draft_numbers.size()}});
+  byte_string made;
+  append(made, std::as_bytes(std::span(header)));
+  append(made, outside.table_numbers);
+  append(made, outside.draft_numbers);
+  test::write_bytes(folder / (name + ".outside.safetensors"), made);
+}
+
+void write_linear() {
+  test::linear_case c;
+  c.shards = 2;
+  c.rank = 3;
+  write_linear("valid/linear_reference", c);
+  c = {};
+  c.id = {format_id::fp16, mean_source::given, format_id::fp16};
+  c.base = mean_source::none;
+  c.turns = test::pairing::interleaved;
+  c.outside = true;
+  write_linear("valid/linear_outside", c);
+}
+
 void write_rejected() {
   using enum format_id;
   using enum mean_source;
@@ -207,6 +276,7 @@ int main(int argc, char** argv) {
   }
   folder = argv[1];
   write_valid();
+  write_linear();
   write_rejected();
   return 0;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <skv/cpu/outside.hpp>
+#include <skv/number/value.hpp>
 
 #include <stdexcept>
 
@@ -174,5 +175,36 @@ inline profile_ptr with_hash(const profile_ptr& p, std::uint64_t hash) {
   c.linear->outside.front().hash = hash;
   return *profile::make(std::move(c));
 }
+
+/// Bases, and numbers near their means, of every tensor of a profile: its last `tokens[i]` positions of
+/// `all`. `rows` may have none.
+struct predictable_numbers {
+  std::vector<std::vector<std::byte>> bases, numbers;
+
+  predictable_numbers(const cpu::outside_rows& rows, cpu::position_range all,
+                      const std::vector<std::uint32_t>& tokens, const profile_content& c,
+                      std::uint64_t seed) {
+    random_source random(seed);
+    const number_format target = format_of(c.target), mean = format_of(c.mean);
+    cpu::linear_chain chain(rows.steps(), &rows);
+    for (std::size_t i = 0; i < c.scales.size(); ++i) {
+      const cpu::position_range range{all.first + all.count - tokens[i], tokens[i]};
+      const std::size_t width = std::size_t{c.scales[i].heads} * c.scales[i].head_dim;
+      bases.push_back(random_numbers(mean, range.count * width, random));
+      const row_view<const std::byte> base_rows{bases[i].data(), width * mean.bytes()};
+      std::vector<std::byte> room, near;
+      const auto means = chain.means(i, range, base_rows, room);
+      for (std::size_t n = 0; n < range.count * width; ++n) {
+        const double value =
+            to_double(mean, pattern_at(means.data, mean, n)) * (1 + 0.01 * random.gaussian());
+        append_pattern(near, target,
+                       random.chance(0.02) || std::isnan(value) ? unusual_pattern(target, random)
+                                                                : to_pattern(target, value));
+      }
+      numbers.push_back(near);
+      chain.add(i, range, {numbers[i].data(), width * target.bytes()}, base_rows);
+    }
+  }
+};
 
 }  // namespace skv::test
