@@ -5,7 +5,7 @@
 #include <skv/cpu/outside.hpp>
 #include <skv/predict/embedding.hpp>
 
-#include "linear_kernels.hpp"
+#include "linear_products.hpp"
 
 namespace skv::cpu {
 namespace {
@@ -191,7 +191,7 @@ row_view<const std::byte> linear_steps::predict(std::size_t index,
   const linear_product& first = t.rank != 0 ? t.to_hidden : t.to_output;
   const std::size_t input_stride = padded(first.inputs), hidden_stride = padded(t.rank);
   std::vector<std::int8_t> inputs(kTokensAtOnce * input_stride),
-      hidden(kTokensAtOnce * hidden_stride);
+      hidden(kTokensAtOnce * hidden_stride), block;
   std::vector<std::int32_t> sums(t.sources.empty() ? 0 : kTokensAtOnce * std::size_t{c.width}),
       hidden_sums(kTokensAtOnce * std::size_t{t.rank});
   std::vector<std::uint32_t> scratch(linear_scratch(c.width));
@@ -216,8 +216,10 @@ row_view<const std::byte> linear_steps::predict(std::size_t index,
       std::int32_t* const to = sums.data() + shard * outputs;
       const auto multiply = [&](const linear_product& p, const std::int8_t* x, std::size_t stride,
                                 std::int32_t* y, std::size_t y_stride) {
-        run.multiply({tokens, p.input_groups(), p.outputs, x, stride,
-                      p.weights.data() + shard * p.shard_weights(), y, y_stride});
+        multiply_in_blocks(run,
+                           {tokens, p.input_groups(), p.outputs, x, stride,
+                            p.weights.data() + shard * p.shard_weights(), y, y_stride},
+                           block);
       };
       if (t.rank == 0) {
         multiply(t.to_output, inputs.data(), input_stride, to, c.width);
@@ -273,8 +275,8 @@ row_view<const std::byte> linear_chain::means(std::size_t index, position_range 
   const std::size_t tensors = steps_->model().tensors.size();
   for (std::size_t i = 0; i < sources.size(); ++i) {
     if (sources[i] >= tensors) {
-      own[i] = outside_->at(sources[i] - tensors, range.first - outside_->first_position(),
-                            range.count);
+      own[i] =
+          outside_->at(sources[i] - tensors, range.first - outside_->first_position(), range.count);
       from.push_back(&own[i]);
       continue;
     }

@@ -7,7 +7,7 @@
 #include <skv/predict/none.hpp>
 #include <skv/predict/reference.hpp>
 
-#include "cpu/linear_kernels.hpp"
+#include "cpu/linear_products.hpp"
 #include "support/archives.hpp"
 #include "support/linear_models.hpp"
 
@@ -189,8 +189,16 @@ TEST(linear_steps, products_are_exact) {
       constexpr std::int32_t kUntouched = 0x5a5a5a5a;
       const std::size_t stride = s.outputs + 3;
       std::vector<std::int32_t> sums(s.tokens * stride, kUntouched);
-      kernels.multiply({s.tokens, s.groups, s.outputs, inputs.data(), input_stride, weights.data(),
-                        sums.data(), stride});
+      const cpu::multiply_arguments arguments{s.tokens,      s.groups,     s.outputs,
+                                              inputs.data(), input_stride, weights.data(),
+                                              sums.data(),   stride};
+      kernels.multiply(arguments);
+      std::vector<std::int32_t> by_blocks(sums.size(), kUntouched);
+      std::vector<std::int8_t> room;
+      cpu::multiply_arguments blocks = arguments;
+      blocks.sums = by_blocks.data();
+      cpu::multiply_in_blocks(kernels, blocks, room);
+      ASSERT_EQ(by_blocks, sums) << cpu::to_string(set);
       for (std::uint32_t t = 0; t < s.tokens; ++t)
         for (std::uint32_t o = 0; o < stride; ++o)
           ASSERT_EQ(sums[t * stride + o],
