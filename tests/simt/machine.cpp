@@ -28,19 +28,19 @@ void multiply_add(matrix_operands (&lanes)[kWarpThreads]) {
   const auto byte_of = [](std::uint32_t word, std::uint32_t i) {
     return static_cast<std::int8_t>(word >> (8 * i));
   };
-  std::int8_t a[kRows][kInner], b[kInner][kColumns];
+  std::int8_t a[kRows][kInner], b[kColumns][kInner];
   for (std::uint32_t row = 0; row < kRows; ++row)
     for (std::uint32_t k = 0; k < kInner; ++k)
       a[row][k] = byte_of(lanes[row % 8 * 4 + k % 16 / 4].a[row / 8 + k / 16 * 2], k % 4);
   for (std::uint32_t k = 0; k < kInner; ++k)
     for (std::uint32_t column = 0; column < kColumns; ++column)
-      b[k][column] = byte_of(lanes[column * 4 + k % 16 / 4].b[k / 16], k % 4);
+      b[column][k] = byte_of(lanes[column * 4 + k % 16 / 4].b[k / 16], k % 4);
   for (std::uint32_t row = 0; row < kRows; ++row)
     for (std::uint32_t column = 0; column < kColumns; ++column) {
       std::int32_t& sum = lanes[row % 8 * 4 + column / 2].sums[row / 8 * 2 + column % 2];
       auto total = static_cast<std::uint32_t>(sum);
       for (std::uint32_t k = 0; k < kInner; ++k)
-        total += static_cast<std::uint32_t>(a[row][k] * b[k][column]);
+        total += static_cast<std::uint32_t>(a[row][k] * b[column][k]);
       sum = static_cast<std::int32_t>(total);
     }
 }
