@@ -1,11 +1,11 @@
 // A batch of blocks whose means linear propagation makes, and what the CPU makes of them.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <skv/cpu/linear.hpp>
 #include <skv/predict/linear.hpp>
 
+#include "support/linear_models.hpp"
 #include "support/paged_scene.hpp"
 
 namespace skv::test {
@@ -15,29 +15,14 @@ struct linear_kind {
   format_id target = format_id::bf16, mean = format_id::bf16;
   bool has_bases = true;
   std::uint32_t shards = 1, rank = 0;
-  enum { none, half, interleaved, partial } turns = half;
+  pairing turns = pairing::half;
   std::uint32_t restart_every = 0;  ///< layers; 0: never
   bool is_latent = false;
   bool has_outside = false;  ///< an embedding, and a draft's tensor, of bf16
   std::uint32_t head_dim = 24;
 };
 
-inline rotary random_rotary(const linear_kind& k, random_source& random) {
-  rotary r;
-  r.is_interleaved = k.turns == linear_kind::interleaved;
-  const std::uint32_t most = k.head_dim / 2;
-  std::uint32_t pairs = most;
-  if (k.turns == linear_kind::partial) {
-    pairs = 1 + random.below(most - 1);
-    r.first_channel = random.below(k.head_dim - 2 * pairs + 1);
-    r.is_interleaved = random.chance(0.5);
-  }
-  for (std::uint32_t i = 0; i < pairs; ++i)
-    r.frequencies.push_back(random.next() >> random.below(40));
-  return r;
-}
-
-/// Random weights and factors, mostly such that corrections are of the size of deviations.
+/// A random model for the tensors of a geometry.
 class linear_profile_maker {
  public:
   linear_profile_maker(const linear_kind& k, const cuda::block_geometry& g, std::uint64_t seed)
@@ -47,7 +32,7 @@ class linear_profile_maker {
     linear_model& m = content_.linear.emplace();
     m.base = k.has_bases ? mean_source::given : mean_source::none;
     m.shards = k.shards;
-    if (k.turns != linear_kind::none) m.rotaries = {random_rotary(k, random_)};
+    if (k.turns != pairing::none) m.rotaries = {random_rotary(k.turns, k.head_dim, random_)};
     for (std::uint32_t layer = 0; layer < g.layers; ++layer)
       for (std::uint32_t i = 0; i < g.tensor_count; ++i) {
         const cuda::block_tensor& t = g.tensors[i];
@@ -75,11 +60,7 @@ class linear_profile_maker {
     o.heads = is_embedding ? 1 : 3;
     o.head_dim = is_embedding ? 71 : kind_.head_dim;
     if (!is_embedding && !content_.linear->rotaries.empty()) o.rotary = 1;
-    for (std::uint32_t i = 0; i < o.width(); ++i) {
-      if (!is_embedding) o.units.push_back(static_cast<std::uint8_t>(kUnitOrigin + 8));
-      o.centres.push_back(static_cast<std::int16_t>(random_.below(2001) - 1000));
-      o.shifts.push_back(static_cast<std::uint8_t>(2 + random_.below(4)));
-    }
+    fill_channels(o, o.width(), !is_embedding, random_);
     return o;
   }
 
@@ -89,11 +70,7 @@ class linear_profile_maker {
     linear_tensor t;
     const bool is_value = s.id.kind == tensor_kind::v;
     if (!is_value && !m.rotaries.empty()) t.rotary = 1;
-    for (std::uint32_t i = 0; i < width; ++i) {
-      t.units.push_back(static_cast<std::uint8_t>(kUnitOrigin + 8 + random_.below(6)));
-      t.centres.push_back(static_cast<std::int16_t>(random_.below(2001) - 1000));
-      t.shifts.push_back(static_cast<std::uint8_t>(4 + random_.below(4)));
-    }
+    fill_channels(t, width, true, random_);
     const std::uint32_t first = content_.scales.front().id.layer;
     const std::uint32_t layer = s.id.layer - first;
     const bool starts = kind_.restart_every != 0 && layer % kind_.restart_every == 0;
@@ -120,37 +97,17 @@ class linear_profile_maker {
                       ? m.outside[at - tensors].width()
                       : content_.scales[at].heads * content_.scales[at].head_dim / m.shards;
       t.rank = kind_.rank;
-      if (t.rank != 0) t.to_hidden = random_product(m.shards, inputs, t.rank, 10);
-      t.to_output = random_product(m.shards, t.rank == 0 ? inputs : t.rank, width / m.shards, 3);
+      if (t.rank != 0) t.to_hidden = random_product(inputs, t.rank, m.shards, random_, weights_);
+      t.to_output = random_product(t.rank == 0 ? inputs : t.rank, width / m.shards, m.shards,
+                                   random_, weights_);
     }
     m.tensors.push_back(std::move(t));
-  }
-
-  linear_product random_product(std::uint32_t shards, std::uint32_t inputs, std::uint32_t outputs,
-                                std::uint32_t shift) {
-    linear_product p;
-    p.inputs = inputs;
-    p.outputs = outputs;
-    for (std::uint32_t i = 0; i < shards * outputs; ++i) {
-      p.multipliers.push_back(static_cast<std::uint16_t>(random_.below(1u << 12)));
-      if (random_.chance(0.05))
-        p.multipliers.back() = static_cast<std::uint16_t>(random_.below(1u << 15));
-      p.shifts.push_back(static_cast<std::uint8_t>(shift + random_.below(3)));
-    }
-    std::vector<std::int8_t>& w = weights_.emplace_back(shards * p.shard_weights());
-    for (std::uint32_t shard = 0; shard < shards; ++shard)
-      for (std::uint32_t i = 0; i < inputs; ++i)
-        for (std::uint32_t o = 0; o < outputs; ++o)
-          w[shard * p.shard_weights() + 4 * (std::size_t{i / 4} * outputs + o) + i % 4] =
-              static_cast<std::int8_t>(random_.bits());
-    p.weights = w;
-    return p;
   }
 
   linear_kind kind_;
   random_source random_;
   profile_content content_;
-  std::deque<std::vector<std::int8_t>> weights_;
+  std::vector<std::unique_ptr<std::vector<std::int8_t>>> weights_;
 };
 
 /// A paged scene whose means are those of linear propagation over its bases.
@@ -284,7 +241,7 @@ inline std::vector<linear_kind> linear_kinds() {
   for (const coding_id id : all_codings()) {
     if (id.source != mean_source::given) continue;
     for (const auto turns :
-         {linear_kind::none, linear_kind::half, linear_kind::interleaved, linear_kind::partial}) {
+         {pairing::none, pairing::half, pairing::interleaved, pairing::partial}) {
       linear_kind k{id.target, id.mean};
       k.turns = turns;
       k.shards = 1 + static_cast<std::uint32_t>(kinds.size()) % 3;
@@ -292,7 +249,7 @@ inline std::vector<linear_kind> linear_kinds() {
       k.is_latent = kinds.size() % 7 == 3;
       k.restart_every = kinds.size() % 4 == 2 ? 2 : 0;
       k.head_dim = 10 + 3 * static_cast<std::uint32_t>(kinds.size());
-      k.has_bases = id.target != id.mean || turns != linear_kind::half;
+      k.has_bases = id.target != id.mean || turns != pairing::half;
       k.has_outside = kinds.size() % 3 == 1;
       kinds.push_back(k);
     }
@@ -303,8 +260,8 @@ inline std::string name_of(const linear_kind& k) {
   constexpr const char* kTurns[] = {"none", "half", "interleaved", "partial"};
   std::string name = std::string(to_string(k.target)) + (k.has_bases ? "_over_" : "_alone_");
   if (k.has_bases) name += std::string(to_string(k.mean)) + "_";
-  return name + kTurns[k.turns] + "_shards_" + std::to_string(k.shards) + "_rank_" +
-         std::to_string(k.rank) + "_dim_" + std::to_string(k.head_dim) +
+  return name + kTurns[static_cast<int>(k.turns)] + "_shards_" + std::to_string(k.shards) +
+         "_rank_" + std::to_string(k.rank) + "_dim_" + std::to_string(k.head_dim) +
          (k.is_latent ? "_latent" : "") + (k.restart_every != 0 ? "_restarts" : "") +
          (k.has_outside ? "_outside" : "");
 }
