@@ -24,28 +24,19 @@
 #include <map>
 #include <memory>
 
-#include "device_linear.hpp"
+#include "device_linear_runs.hpp"
 #include "device_subject.hpp"
 
 namespace skv::bench {
 namespace {
 
 constexpr int kNoDevice = 77;
-constexpr int kRepetitions = 5;
-constexpr std::uint32_t kMostPages = 100'000, kRequestPages = 4096 / kPageTokens;
+constexpr std::uint32_t kMostPages = 100'000;
 
 data_folder g_folder{std::string(SKV_TEST_DATA) + "/tiny"};
 std::size_t g_mib = 4096;
 
-struct device {
-  explicit device(std::size_t bytes) : arena(bytes) {}
-
-  device_arena arena;
-  std::size_t cache_bytes = 0;
-  double copy_rate = 0;
-};
-std::unique_ptr<device> g_device;
-bool g_all_came_back = true;
+std::unique_ptr<bench_device> g_device;
 
 // Calibration takes a while: once, when the first benchmark asks for it.
 const page_set& pages_of(const configuration& c) {
@@ -68,22 +59,21 @@ struct made_subject {
 };
 
 made_subject g_subject;
-void forget_subjects();
 
 made_subject& made_for(const std::string& name, configuration c) {
   made_subject& last = g_subject;
-  if (last.name != name) {
+  if (last.name != name || g_device->arena.user() != last.it.get()) {
     const page_set& pages = pages_of(c);
     if (c.items == 0)
       c.items = static_cast<std::uint32_t>(
           std::max<std::size_t>(1, (g_mib << 20) / (pages.page_bytes * pages.geometry.layers)));
-    forget_subjects();
+    last = {};
     last.it = std::make_unique<subject>(c, pages, g_device->arena, g_device->cache_bytes);
     if (!last.it->fits()) {
       last.wrong = "the device has too little memory";
     } else {
       last.wrong = last.it->verify();
-      g_all_came_back &= last.wrong.empty();
+      g_device->all_came_back &= last.wrong.empty();
     }
     last.name = name;
   }
@@ -110,23 +100,6 @@ class captured_graph {
  private:
   cudaGraphExec_t executable_{};
 };
-
-// Between events on both sides of what is enqueued.
-template <class F>
-float milliseconds_of(cudaStream_t stream, F&& enqueue) {
-  cudaEvent_t begin{}, end{};
-  check(cudaEventCreate(&begin));
-  check(cudaEventCreate(&end));
-  check(cudaEventRecord(begin, stream));
-  enqueue();
-  check(cudaEventRecord(end, stream));
-  check(cudaEventSynchronize(end));
-  float milliseconds = 0;
-  check(cudaEventElapsedTime(&milliseconds, begin, end));
-  check(cudaEventDestroy(begin));
-  check(cudaEventDestroy(end));
-  return milliseconds;
-}
 
 void run(benchmark::State& state, const std::string& name, const configuration& c, timing how) {
   made_subject& made = made_for(name, c);
@@ -166,79 +139,11 @@ void run(benchmark::State& state, const std::string& name, const configuration& 
   state.counters["submit_us"] = Counter(submitting.count() / launches, Counter::kAvgIterations);
 }
 
-struct made_linear {
-  std::uint32_t items = 0;
-  std::unique_ptr<linear_subject> it;
-  std::string wrong;
-};
-
-made_linear g_linear;
-
-// Subjects share the arena.
-void forget_subjects() {
-  g_subject = {};
-  g_linear = {};
-}
-
-void run_linear(benchmark::State& state, std::uint32_t items, linear_work what, bool with_linear) {
-  const page_set& pages = pages_of({});
-  if (items == 0)
-    items = static_cast<std::uint32_t>(
-        std::max<std::size_t>(1, (g_mib << 19) / (pages.page_bytes * pages.geometry.layers)));
-  if (g_linear.items != items) {
-    forget_subjects();
-    g_linear.items = items;
-    g_linear.it = std::make_unique<linear_subject>(items, pages, g_device->arena);
-    g_linear.wrong =
-        g_linear.it->fits() ? g_linear.it->verify() : "the device has too little memory";
-    g_all_came_back &= !g_linear.it->fits() || g_linear.wrong.empty();
-  }
-  if (!g_linear.wrong.empty()) return state.SkipWithError(g_linear.wrong.c_str());
-  linear_subject& s = *g_linear.it;
-  // Blocks with and without it are coded with other means.
-  if (what == linear_work::decode) s.run(linear_work::encode, with_linear);
-  double seconds = 0;
-  for (auto _ : state) {
-    const float milliseconds = milliseconds_of(s.stream(), [&] { s.run(what, with_linear); });
-    state.SetIterationTime(milliseconds * 1e-3);
-    seconds += milliseconds * 1e-3;
-  }
-  const auto iterations = static_cast<double>(state.iterations());
-  state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(s.raw_bytes()));
-  state.counters["copy_percent"] =
-      100 * static_cast<double>(s.raw_bytes()) * iterations / (g_device->copy_rate * seconds);
-  if (with_linear)
-    state.counters["int8"] =
-        benchmark::Counter(s.multiply_adds(), benchmark::Counter::kIsIterationInvariantRate);
-}
-
-void register_linear() {
-  for (const auto& [items, size] : {std::pair{0u, "all"}, std::pair{kRequestPages, "request"}})
-    for (const auto& [what, work] :
-         {std::pair{linear_work::pass, "pass"}, std::pair{linear_work::encode, "encode"},
-          std::pair{linear_work::decode, "decode"}})
-      for (const bool with : {true, false}) {
-        if (what == linear_work::pass && !with) continue;
-        std::string name = std::string("linear/") + work + "/bf16/given/" + size;
-        if (what != linear_work::pass) name += with ? "/with" : "/without";
-        benchmark::RegisterBenchmark(name.c_str(),
-                                     [items = items, what = what, with](auto& state) {
-                                       run_linear(state, items, what, with);
-                                     })
-            ->UseManualTime()
-            ->Unit(benchmark::kMicrosecond)
-            ->Iterations(items == 0 ? 1 : 20)
-            ->Repetitions(kRepetitions)
-            ->ReportAggregatesOnly();
-      }
-}
-
 // Of the copy that all is set against: twice as many fit into the arena.
 std::size_t copy_bytes() { return std::min(g_mib << 20, g_device->arena.bytes() / 2 / 256 * 256); }
 
 void copy(benchmark::State& state) {
   const std::size_t bytes = copy_bytes();
-  forget_subjects();  // their memory is written over
   for (auto _ : state)
     state.SetIterationTime(static_cast<double>(bytes) / copy_rate(g_device->arena, bytes));
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(bytes));
@@ -370,14 +275,17 @@ int main(int argc, char** argv) {
     std::printf("%s\n", why.c_str());
     return kNoDevice;
   }
-  g_device = std::make_unique<device>(arena_bytes());
+  g_device = std::make_unique<bench_device>(arena_bytes());
   g_device->cache_bytes = static_cast<std::size_t>(attribute(cudaDevAttrL2CacheSize));
   g_device->copy_rate = copy_rate(g_device->arena, copy_bytes());
   describe_device();
   register_all();
-  register_linear();
+  linear_runs of_linear(*g_device, g_mib, [] { return &pages_of({}); });
+  of_linear.register_all();
   benchmark::RunSpecifiedBenchmarks();
-  forget_subjects();  // before the runtime goes
+  g_subject = {};  // before the runtime goes
+  of_linear.forget();
+  const bool all_came_back = g_device->all_came_back;
   g_device.reset();
-  return g_all_came_back ? 0 : 1;
+  return all_came_back ? 0 : 1;
 }

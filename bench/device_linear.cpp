@@ -82,7 +82,7 @@ linear_subject::linear_subject(std::uint32_t items, const page_set& pages, devic
 linear_subject::~linear_subject() { cudaStreamDestroy(stream_); }
 
 bool linear_subject::allocate(device_arena& arena) {
-  arena.reset();
+  arena.reset(this);
   const std::size_t pages = std::size_t{items_} * layers(), blocks = 2 * pages;
   original_ = arena.array<std::byte>(pages * pages_.page_bytes);
   cache_ = arena.array<std::byte>(pages * pages_.page_bytes);

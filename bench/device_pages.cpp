@@ -126,7 +126,7 @@ void tile_pages(std::byte* to, const std::byte* from, std::uint32_t layers, std:
 }
 
 double copy_rate(device_arena& arena, std::size_t bytes) {
-  arena.reset();
+  arena.reset(nullptr);
   void* const from = arena.take(bytes);
   void* const to = arena.take(bytes);
   cudaEvent_t begin{}, end{};

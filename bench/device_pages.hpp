@@ -41,7 +41,12 @@ class device_arena {
   ~device_arena();
 
   std::size_t bytes() const { return bytes_; }
-  void reset() { used_ = 0; }
+  /// Takes all back, for a user, whose memory it is until the next one comes.
+  void reset(const void* user) {
+    used_ = 0;
+    user_ = user;
+  }
+  const void* user() const { return user_; }
   /// Memory at a multiple of 256; null if there is not that much.
   void* take(std::size_t bytes);
   template <class T>
@@ -52,6 +57,7 @@ class device_arena {
  private:
   void* memory_ = nullptr;
   std::size_t bytes_ = 0, used_ = 0;
+  const void* user_ = nullptr;
 };
 
 /// Fills [layers][items] pages at `to` with the `pages` of every layer of `from`, over and over.

@@ -46,7 +46,7 @@ subject::subject(const configuration& how, const page_set& pages, device_arena& 
 subject::~subject() { cudaStreamDestroy(stream_); }
 
 bool subject::allocate(device_arena& arena) {
-  arena.reset();
+  arena.reset(this);
   const std::size_t all = blocks() * windows_;
   original_ = arena.array<std::byte>(all * pages_.page_bytes);
   cache_ = arena.array<std::byte>(all * pages_.page_bytes);
