@@ -34,11 +34,11 @@ result<done> first_failure(const std::vector<result<done>>& outcomes) {
 }  // namespace
 
 const stream* layered_archive::next() const {
-  return stream_ < c_.streams.size() ? &c_.streams[stream_] : nullptr;
+  return stream_index < box.streams.size() ? &box.streams[stream_index] : nullptr;
 }
 
 tensor_shape layered_archive::shape() const {
-  const stream& s = c_.streams[stream_];
+  const stream& s = box.streams[stream_index];
   return {s.id, static_cast<std::uint32_t>(s.tokens), s.heads, s.head_dim};
 }
 
@@ -63,41 +63,41 @@ result<done> layered_archive::check_next(bool is_tensor, mean_source source) con
   if (next()->is_tensor != is_tensor)
     return fail(status::invalid_argument,
                 is_tensor ? "the next stream is not a tensor" : "the next stream is a tensor");
-  if (is_tensor && source != coder_->source())
+  if (is_tensor && source != used_coder->source())
     return fail(status::invalid_argument, "the profile is for another predictor");
   return done{};
 }
 
 void layered_archive::advance() {
-  tile_ += c_.streams[stream_].tiles();
-  ++stream_;
+  tile_index += box.streams[stream_index].tiles();
+  ++stream_index;
 }
 
 result<archive_writer> archive_writer::begin(container c, const codec& coder, byte_sink sink,
                                              unsigned threads, const outside_rows* outside) {
   if (auto ok = check(c, coder, outside); !ok) return ok.failure();
   archive_writer w(coder, std::move(sink), thread_count(threads));
-  w.c_ = std::move(c);
-  w.c_.records.assign(count_tiles(w.c_.streams), {});
+  w.box = std::move(c);
+  w.box.records.assign(count_tiles(w.box.streams), {});
   return w;
 }
 
 result<done> archive_writer::encode(row_view<const std::byte> numbers,
                                     row_view<const std::byte> means) {
   const stream& s = *next();
-  if (coder_->source() == mean_source::given && means.data == nullptr)
+  if (used_coder->source() == mean_source::given && means.data == nullptr)
     return fail(status::invalid_argument, to_string(s.id) + ": there is no prediction");
   const std::uint64_t tiles = s.tiles();
   std::vector<std::vector<std::byte>> bytes(tiles);
   std::vector<result<done>> outcomes(tiles, done{});
-  parallel_for(tiles, threads_, [&](std::size_t i) {
+  parallel_for(tiles, used_threads, [&](std::size_t i) {
     const tile_range r = tile_at(s, i);
-    bytes[i].resize(tile_numbers(s, r) * coder_->target().bytes());
-    const auto record =
-        coder_->encode(slice_of(s, r), tile_rows(numbers, r, s.head_dim * coder_->target().bytes()),
-                       tile_rows(means, r, s.head_dim * coder_->mean().bytes()), bytes[i]);
+    bytes[i].resize(tile_numbers(s, r) * used_coder->target().bytes());
+    const auto record = used_coder->encode(
+        slice_of(s, r), tile_rows(numbers, r, s.head_dim * used_coder->target().bytes()),
+        tile_rows(means, r, s.head_dim * used_coder->mean().bytes()), bytes[i]);
     if (record) {
-      c_.records[tile_ + i] = *record;
+      box.records[tile_index + i] = *record;
       bytes[i].resize(record->bytes());
     } else {
       outcomes[i] = record.failure();
@@ -111,14 +111,14 @@ result<done> archive_writer::encode(row_view<const std::byte> numbers,
 }
 
 result<done> archive_writer::write_opaque(std::span<const std::byte> bytes) {
-  if (auto ok = check_next(false, coder_->source()); !ok) return ok;
+  if (auto ok = check_next(false, used_coder->source()); !ok) return ok;
   if (bytes.size() != next()->opaque_bytes)
     return fail(status::invalid_argument, "the bytes beside the cache have another size");
   for (std::uint64_t i = 0; i < next()->tiles(); ++i) {
     const std::uint64_t begin = i * kOpaqueChunkBytes;
     const auto chunk = bytes.subspan(begin, std::min(kOpaqueChunkBytes, bytes.size() - begin));
     const opaque_tile t = encode_opaque(chunk);
-    c_.records[tile_ + i] = t.record;
+    box.records[tile_index + i] = t.record;
     if (auto ok = sink_(t.record.mode() == tile_mode::raw ? chunk : t.bytes); !ok) return ok;
   }
   advance();
@@ -127,7 +127,7 @@ result<done> archive_writer::write_opaque(std::span<const std::byte> bytes) {
 
 result<std::vector<std::byte>> archive_writer::finish() const {
   if (next() != nullptr) return fail(status::invalid_argument, "streams are missing");
-  return front_matter(c_);
+  return front_matter(box);
 }
 
 result<archive_reader> archive_reader::begin(container c, const codec& coder,
@@ -138,28 +138,29 @@ result<archive_reader> archive_reader::begin(container c, const codec& coder,
   if (auto ok = check(c, coder, outside); !ok) return ok.failure();
   archive_reader r(coder, file, thread_count(threads));
   r.at_ = c.tiles_begin;
-  r.c_ = std::move(c);
+  r.box = std::move(c);
   return r;
 }
 
 result<done> archive_reader::decode(row_view<const std::byte> means, row_view<std::byte> numbers) {
   const stream& s = *next();
-  if (coder_->source() == mean_source::given && means.data == nullptr)
+  if (used_coder->source() == mean_source::given && means.data == nullptr)
     return fail(status::invalid_argument, to_string(s.id) + ": there is no prediction");
   const std::uint64_t tiles = s.tiles();
   std::vector<std::uint64_t> begins(tiles);
   std::uint64_t end = at_;
   for (std::uint64_t i = 0; i < tiles; ++i) {
     begins[i] = end;
-    end += c_.records[tile_ + i].bytes();
+    end += box.records[tile_index + i].bytes();
   }
   std::vector<result<done>> outcomes(tiles, done{});
-  parallel_for(tiles, threads_, [&](std::size_t i) {
+  parallel_for(tiles, used_threads, [&](std::size_t i) {
     const tile_range r = tile_at(s, i);
-    const tile_record& record = c_.records[tile_ + i];
-    outcomes[i] = coder_->decode(slice_of(s, r), record, file_.subspan(begins[i], record.bytes()),
-                                 tile_rows(means, r, s.head_dim * coder_->mean().bytes()),
-                                 tile_rows(numbers, r, s.head_dim * coder_->target().bytes()));
+    const tile_record& record = box.records[tile_index + i];
+    outcomes[i] =
+        used_coder->decode(slice_of(s, r), record, file_.subspan(begins[i], record.bytes()),
+                           tile_rows(means, r, s.head_dim * used_coder->mean().bytes()),
+                           tile_rows(numbers, r, s.head_dim * used_coder->target().bytes()));
   });
   if (auto ok = first_failure(outcomes); !ok) return ok;
   at_ = end;
@@ -168,14 +169,14 @@ result<done> archive_reader::decode(row_view<const std::byte> means, row_view<st
 }
 
 result<std::vector<std::byte>> archive_reader::read_opaque() {
-  if (auto ok = check_next(false, coder_->source()); !ok) return ok.failure();
+  if (auto ok = check_next(false, used_coder->source()); !ok) return ok.failure();
   std::vector<std::byte> bytes;
   std::uint64_t left = next()->opaque_bytes;
   for (std::uint64_t i = 0; i < next()->tiles(); ++i) {
     const std::size_t begin = bytes.size();
     bytes.resize(begin + std::min(kOpaqueChunkBytes, left));
     left -= bytes.size() - begin;
-    const tile_record& record = c_.records[tile_ + i];
+    const tile_record& record = box.records[tile_index + i];
     if (auto ok = decode_opaque(record, file_.subspan(at_, record.bytes()),
                                 std::span(bytes).subspan(begin));
         !ok)

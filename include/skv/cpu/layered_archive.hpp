@@ -18,18 +18,18 @@ class layered_archive {
   tensor_shape shape() const;
 
  protected:
-  // Borrows `c` and `coder`. Tensors must ascend by id and have fewer than 2^32 tokens.
+  // Tensors must ascend by id and have fewer than 2^32 tokens.
   static result<done> check(const container& c, const codec& coder, const outside_rows* outside);
-  layered_archive(const codec& coder, unsigned threads) : coder_(&coder), threads_(threads) {}
+  layered_archive(const codec& by, unsigned at_once) : used_coder(&by), used_threads(at_once) {}
 
   result<done> check_next(bool is_tensor, mean_source source) const;
-  // Tiles of the next stream: their records come from or go to `c`.
+  // Tiles of the next stream: their records come from or go to `box`.
   void advance();
 
-  const codec* coder_;
-  unsigned threads_;
-  container c_;
-  std::size_t stream_ = 0, tile_ = 0;
+  const codec* used_coder;
+  unsigned used_threads;
+  container box;
+  std::size_t stream_index = 0, tile_index = 0;
 };
 
 /// Writes a .skv file tensor by tensor, in the order of the streams of its container: tensors in ascending
