@@ -199,6 +199,42 @@ TEST_F(reference_decoder, reads_the_examples) {
             e.source);
 }
 
+// The example's file, with a named predictor put into its metadata, which stay as they are.
+TEST_F(reference_decoder, reads_files_that_name_a_predictor) {
+  const example e;
+  const bytes& plain = e.block.at("skv");
+  bytes named = {std::byte{3}, std::byte{'f'}, std::byte{'p'}, std::byte{'8'}};
+  for (int i = 0; i < 16; ++i) named.push_back(static_cast<std::byte>(i * 17));
+  const auto behind_streams = static_cast<std::ptrdiff_t>(test::kHeaderBytes + 12 + 2 * 32);
+  bytes file(plain.begin(), plain.begin() + behind_streams);
+  file = file + named + bytes(plain.begin() + behind_streams, plain.end());
+  test::put(file, 6, std::uint16_t{2});
+  test::put(file, test::kFileBytesAt, std::uint64_t{file.size()});
+  test::put(file, test::kStoredBytesAt, std::uint32_t{86 + 20});
+  test::put(file, test::kMetadataBytesAt, std::uint32_t{86 + 20});
+  test::reseal(file);
+  const auto box = parse_container(file);
+  ASSERT_TRUE(box) << box.failure().message;
+  ASSERT_TRUE(box->predictor);
+  EXPECT_EQ(box->predictor->name, "fp8");
+  EXPECT_EQ(to_string(box->predictor->fingerprint), "00112233445566778899aabbccddeeff");
+  EXPECT_EQ(run("file " + put("skv", file) + " " + put("p", e.profile_bytes) + " " +
+                put("m", e.block.at("means"))),
+            e.source);
+}
+
+TEST_F(reference_decoder, passes_over_attachments) {
+  const example e;
+  ASSERT_NE(e.used, nullptr);
+  profile_content content = e.used->content();
+  const bytes some(100, std::byte{5});
+  content.attachments = {{"a", some}, {"b", {}}};
+  const auto p = profile::make(content);
+  ASSERT_TRUE(p);
+  EXPECT_EQ(run_tile(**p, e.record(), {2, 40}, e.block.at("tile"), e.block.at("means")),
+            e.block.at("numbers"));
+}
+
 TEST_F(reference_decoder, reads_tiles_of_every_coding) {
   for (const test::coding_id id : test::all_codings())
     for (const bool fitted : {false, true})
