@@ -110,12 +110,13 @@ struct product_kernel {
  private:
   static SKV_DEVICE void finish(const parameters& p, std::uint32_t shard, std::uint32_t output_tile,
                                 const place* places) {
+    // A collective: not below, where lanes may have no output.
+    const std::uint32_t warp = device::warp();
     for (std::uint32_t at = device::lane() * 2; at < kTileOutputs; at += 2 * kLanes) {
       const std::uint32_t output = output_tile * kTileOutputs + at;
       if (output >= Finish::outputs(p)) break;
       const Finish finish(p, shard, output);
-      for (std::uint32_t i = device::warp(); i < product_tile::kHalf;
-           i += product_tile::kThreads / kLanes)
+      for (std::uint32_t i = warp; i < product_tile::kHalf; i += product_tile::kThreads / kLanes)
         finish(places[i], *product_tile::sums_at(i, at));
     }
   }

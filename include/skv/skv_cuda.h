@@ -236,8 +236,7 @@ SKV_API skv_status skv_cuda_linear_starts_chain(const skv_cuda_linear* linear, u
 // at i times the geometry's tokens. They fail as skv_cuda_encode_async.
 
 /// Writes one tensor's means, of the profile's mean format, into `means`. `bases` is read only if the
-/// profile's bases are given, and may be null otherwise; it may be `means`. An item without a block there
-/// gets no means.
+/// profile's bases are given, and may be null otherwise. An item without a block there gets no means.
 SKV_API skv_status skv_cuda_linear_predict_async(const skv_cuda_linear* linear, uint32_t layer,
                                                  uint32_t tensor, const skv_cuda_batch* batch,
                                                  const uint32_t* first_positions_dev,

@@ -65,8 +65,7 @@ class linear {
   std::size_t workspace_bytes(std::uint32_t max_items) const;
 
   /// Writes the means of one tensor, in the profile's mean format, into `means`. `bases` is read only if
-  /// the profile's bases are given; then an item without a block there gets no means. It may be the same
-  /// cache as `means`.
+  /// the profile's bases are given; then an item without a block there gets no means.
   result<done> predict_async(std::uint32_t layer, std::uint32_t tensor, const linear_batch& batch,
                              const paged_cache& bases, const paged_cache& means, workspace room,
                              void* stream, launch_limits limits = {}) const;
