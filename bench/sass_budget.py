@@ -200,7 +200,7 @@ def natural_loops(blocks):
     return loops
 
 
-IS_LOOKUP, IS_BALLOT = r"\bLDS", r"\bVOTE\S* R\d+"
+IS_LOOKUP, IS_BALLOT = r"\bLDS", r"\bVOTE\S* U?R\d+"
 
 
 def ways(blocks, header, loop, without=frozenset()):
@@ -217,30 +217,41 @@ def ways(blocks, header, loop, without=frozenset()):
         for s in blocks[b].next:
             if s == header:
                 closed.setdefault(counted, n)
-            elif s in loop and s not in without and counted[0] < 64:
+            elif s in loop and s not in without and max(counted) < 16:
                 c = cost[s]
                 heapq.heappush(heap, (n + c[0], s, (counted[0] + c[1], counted[1] + c[2]), _))
     return closed
+
+
+def is_step_loop(blocks, header, loop):
+    """Does every way round look something up, and is there a ballot?"""
+    if not any(blocks[b].count(IS_BALLOT) for b in loop) or blocks[header].count(IS_LOOKUP):
+        return any(blocks[b].count(IS_BALLOT) for b in loop)
+    seen, work = {header}, [header]
+    while work:
+        for s in blocks[work.pop()].next:
+            if s == header:
+                return False
+            if s in loop and s not in seen and not blocks[s].count(IS_LOOKUP):
+                seen.add(s)
+                work.append(s)
+    return True
 
 
 def hot_loop(blocks):
     loops = natural_loops(blocks)
     best = None
     for header, loop in loops.items():
-        inner = [l for h, l in loops.items() if h != header and l < loop]
-        is_step = lambda l: any(blocks[b].count(IS_LOOKUP) for b in l) and any(
-            blocks[b].count(IS_BALLOT) for b in l)
-        if not is_step(loop) or any(is_step(l) for l in inner):
+        if not is_step_loop(blocks, header, loop):
             continue
-        closed = {k: n for k, n in ways(blocks, header, loop).items() if k[0] > 0 and k[1] >= k[0]}
+        closed = {k: n for k, n in ways(blocks, header, loop).items() if k[1] >= k[0]}
         if not closed:
             continue
         lookups, ballots = min(closed)
         n = closed[lookups, ballots]
-        # A second push looks the token up again.
-        seconds = [m - n for (l, b), m in closed.items()
-                   if b == ballots + 1 and l in (lookups, lookups + 1)]
-        found = {"main": n / lookups, "second": min(seconds, default=0), "steps_per_round": lookups,
+        # The encoder looks the escape's entry up.
+        second = closed.get((lookups + 1, ballots + 1), closed.get((lookups, ballots + 1), n)) - n
+        found = {"main": n / lookups, "second": second, "steps_per_round": lookups,
                  "loop_instructions": sum(len(blocks[b].instructions) for b in loop)}
         outer = [(len(l), h) for h, l in loops.items() if l > loop]
         if outer:
@@ -299,7 +310,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for cubin in arguments.cubin or [compiled(arguments, folder)]:
             used = resources(cubin)
-            listing = subprocess.run([arguments.nvdisasm, "-c", cubin], check=True, text=True,
+            listing = subprocess.run([arguments.nvdisasm, "-c", "-ndf", cubin], check=True, text=True,
                                      capture_output=True).stdout
             for name, blocks in kernels(listing):
                 loop = hot_loop(blocks)

@@ -5,7 +5,6 @@
 #include "parameters.hpp"
 #include "rounds.cuh"
 #include "stored.cuh"
-#include "tuning.hpp"
 
 namespace skv::cuda {
 
@@ -17,7 +16,6 @@ struct decode_kernel : decode_parameters {
   using coding = typename coding_of<Target, Source, Mean>::type;
   using number_type = pattern_of<Target>;
   static constexpr std::uint32_t kTableWords = coding::kContexts * kSlots;
-  static constexpr std::int32_t kSteps = steps_at_once(Target, Mean, kOneRow);
 
   static std::size_t shared_bytes(std::uint32_t round_blocks, std::uint32_t tiles) {
     return kTableWords * 4 + std::size_t{round_blocks} * tiles * sizeof(status) + 16;
@@ -120,8 +118,8 @@ struct decode_kernel : decode_parameters {
           rows_of<const pattern_of<Mean>, kOneRow>(plan, p, means, means.blocks.at(layer, item));
     }
     return restore_tile<warp_lanes, coding, Source>(
-        p.shape, record, bytes, rows_of<number_type, kOneRow, kSteps>(plan, p, numbers, to),
-        mean_rows, channels_of(plan, channels_dev, p, layer), table);
+        p.shape, record, bytes, rows_of<number_type, kOneRow>(plan, p, numbers, to), mean_rows,
+        channels_of(plan, channels_dev, p, layer), table);
   }
 
   /// One warp.

@@ -11,9 +11,8 @@ namespace skv::cuda {
 /// Rows of a tile in a page. `kOneRow`: the heads of a token follow each other; otherwise each has a
 /// place of its own. Made by the lane that uses it: `data` is where the lane's own numbers begin, so
 /// that the address of one is a single multiply-add.
-template <class Element, bool kOneRow, std::int32_t kSteps = 1>
+template <class Element, bool kOneRow>
 struct page_rows {
-  static constexpr std::int32_t kStepsAtOnce = kSteps;
   using element = std::remove_const_t<Element>;
 
   std::byte* data;
@@ -67,9 +66,9 @@ SKV_DEVICE tile_place of_warp(tile_place p) {
   return p;
 }
 
-template <class Element, bool kOneRow, std::int32_t kSteps = 1>
-SKV_DEVICE page_rows<Element, kOneRow, kSteps> rows_of(const block_plan& plan, const tile_place& p,
-                                                       const paged_cache& cache, std::byte* block) {
+template <class Element, bool kOneRow>
+SKV_DEVICE page_rows<Element, kOneRow> rows_of(const block_plan& plan, const tile_place& p,
+                                               const paged_cache& cache, std::byte* block) {
   const tensor_place& t = cache.tensors[p.tensor];
   return {p.in(cache, block) + device::lane() * sizeof(Element), t.token_stride_bytes,
           plan.tensors[p.tensor].head_dim, t.head_stride_bytes};
@@ -78,7 +77,8 @@ SKV_DEVICE page_rows<Element, kOneRow, kSteps> rows_of(const block_plan& plan, c
 SKV_DEVICE channel_rows channels_of(const block_plan& plan, const channel<std::uint32_t>* channels,
                                     const tile_place& p, std::uint32_t layer) {
   const std::uint32_t start = plan.channel_starts_dev[layer * kMaxTensors + p.tensor];
-  return {channels + start + p.first_head * plan.tensors[p.tensor].head_dim + device::lane()};
+  return {device::keep(channels + start + p.first_head * plan.tensors[p.tensor].head_dim +
+                       device::lane())};
 }
 
 /// Copies `bytes` bytes to a multiple of four, from a multiple of two, and sets what is left of the

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <skv/number/format.hpp>
 
 namespace skv::cuda {
 
@@ -26,12 +25,5 @@ struct linear_policy {
   occupancy product, update;
 };
 constexpr linear_policy linear_policy_of(int /*architecture*/) { return {{256, 2}, {256, 4}}; }
-
-/// How many steps of a row a decoder takes at once (tile/decode_tile.hpp): as many as there are
-/// registers for.
-constexpr std::int32_t steps_at_once(number_format target, number_format mean, bool one_row) {
-  if (!one_row) return 1;
-  return target == bf16 && mean == bf16 ? 4 : 2;
-}
 
 }  // namespace skv::cuda

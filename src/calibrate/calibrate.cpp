@@ -129,7 +129,7 @@ std::vector<std::uint16_t> calibrator::state::frequencies(std::uint32_t context)
     const std::size_t at = std::size_t{context} * kMaxTokens + t;
     smoothed[t] = static_cast<double>(counts[at]) + kPriorWeight * prior[at];
   }
-  return normalise_counts(smoothed, shape.escape, target.bits());
+  return normalise_counts(smoothed, shape.escape);
 }
 
 void calibrator::state::price_tokens() {
@@ -138,7 +138,7 @@ void calibrator::state::price_tokens() {
   };
   for (std::uint32_t c = 0; c < shape.contexts; ++c) {
     const std::vector<std::uint16_t> f = frequencies(c);
-    const std::uint32_t escaped = bits(f[shape.escape]) + target.bits() * kCostOfBit;
+    const std::uint32_t escaped = bits(f[shape.escape]) + kEscapeBits * kCostOfBit;
     for (std::uint32_t t = 0; t < shape.tokens; ++t)
       token_costs[std::size_t{c} * kMaxTokens + t] = f[t] != 0 ? bits(f[t]) : escaped;
   }

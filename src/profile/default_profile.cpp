@@ -25,20 +25,16 @@ constexpr double kEscapeShare = 0.0005;
 // mean lies up to half a step above the step it is rounded to.
 void residual_shares(double steps_per_sigma, double above, double* shares) {
   for (std::uint32_t token = 0; token < residual_tokens::kEscape; ++token) {
-    const token_value v = residual_tokens::value(token);
-    for (std::int32_t raw = 0; raw < 1 << v.bits; ++raw) {
-      const double d = v.base ^ raw;
-      shares[token] +=
-          between((d - 0.5 - above) / steps_per_sigma, (d + 0.5 - above) / steps_per_sigma);
-    }
+    const double d = residual_tokens::value(token);
+    shares[token] =
+        between((d - 0.5 - above) / steps_per_sigma, (d + 0.5 - above) / steps_per_sigma);
   }
 }
 
 // Exponents of context c: sigma is 2^(c / 4) in units of the scale's binade.
 void exponent_shares(double sigma, double* shares) {
   for (std::uint32_t token = 0; token < exponent_tokens::kEscape; ++token) {
-    const double low =
-        std::ldexp(1.0, static_cast<int>(token) - static_cast<int>(exponent_tokens::kBelow));
+    const double low = std::ldexp(1.0, exponent_tokens::value(token));
     shares[token] += 2 * between(low / sigma, 2 * low / sigma);
   }
 }
@@ -78,8 +74,7 @@ result<profile_ptr> default_profile(format_id target, mean_source source, format
   const std::vector<double> shares = default_token_shares(target, source, mean);
   for (std::uint32_t context = 0; context < shape.contexts; ++context) {
     const auto row = std::span(shares).subspan(std::size_t{context} * kMaxTokens, shape.tokens);
-    const auto frequencies =
-        normalise_counts(row, shape.escape, find_format(static_cast<std::uint8_t>(target))->bits());
+    const auto frequencies = normalise_counts(row, shape.escape);
     c.frequencies.insert(c.frequencies.end(), frequencies.begin(), frequencies.end());
   }
   return profile::make(std::move(c));

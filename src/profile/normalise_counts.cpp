@@ -7,21 +7,21 @@
 
 namespace skv {
 
-std::vector<std::uint16_t> normalise_counts(std::span<const double> counts, std::uint32_t escape,
-                                            std::uint32_t escape_bits) {
+std::vector<std::uint16_t> normalise_counts(std::span<const double> counts, std::uint32_t escape) {
   std::vector<double> share(counts.begin(), counts.end());
   const double total = std::accumulate(share.begin(), share.end(), 0.0);
   if (!(total > 0)) {
     std::vector<std::uint16_t> certain(counts.size(), 0);
-    certain[escape] = kSlots;
+    certain[escape] = kSlots - 1;
+    certain[escape == 0 ? 1 : 0] = 1;
     return certain;
   }
   for (double& s : share) s *= kSlots / total;
 
   // A slot given to a token of share s is taken from the others, who lose log2(e) bits per slot;
-  // without it the token costs an escape: about log2(kSlots) + escape_bits bits. With the slot it
-  // costs log2(kSlots). So it pays from s = log2(e) / escape_bits slots on.
-  const double worth_a_slot = 1.4427 / escape_bits;
+  // without it the token costs an escape: about log2(kSlots) + kEscapeBits bits. With the slot it
+  // costs log2(kSlots). So it pays from s = log2(e) / kEscapeBits slots on.
+  const double worth_a_slot = 1.4427 / kEscapeBits;
   for (std::uint32_t t = 0; t < share.size(); ++t)
     if (t != escape && share[t] < worth_a_slot) {
       share[escape] += share[t];
@@ -49,6 +49,10 @@ std::vector<std::uint16_t> normalise_counts(std::span<const double> counts, std:
       }
     }
     f[best] = static_cast<std::uint16_t>(f[best] + change);
+  }
+  if (f[escape] == kSlots) {  // one slot is another token's, so that frequencies are below kSlots
+    f[escape] = kSlots - 1;
+    f[escape == 0 ? 1 : 0] = 1;
   }
   return f;
 }

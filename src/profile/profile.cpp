@@ -61,8 +61,11 @@ std::string validate(const profile_content& c) {
     if (sum != kSlots)
       return "the frequencies of context " + std::to_string(context) + " do not sum to " +
              std::to_string(kSlots);
-    if (c.frequencies[context * shape.tokens + shape.escape] == 0)
+    const std::uint32_t escape = c.frequencies[context * shape.tokens + shape.escape];
+    if (escape == 0)
       return "the escape of context " + std::to_string(context) + " has no frequency";
+    if (escape == kSlots)
+      return "the escape of context " + std::to_string(context) + " has all the frequency";
   }
   for (std::size_t i = 0; i < c.scales.size(); ++i) {
     const tensor_scales& s = c.scales[i];
@@ -271,8 +274,7 @@ result<profile_ptr> profile::from(std::span<const std::byte> bytes,
     const std::span frequencies(c.frequencies);
     for (std::size_t i = 0; i < Coding::kContexts; ++i) {
       const auto context = frequencies.subspan(i * tokens::kCount, tokens::kCount);
-      fill_decode_table<tokens>(context, std::span(p->decode_table_).subspan(i * kSlots, kSlots),
-                                Coding::kExtraBits);
+      fill_decode_table<tokens>(context, std::span(p->decode_table_).subspan(i * kSlots, kSlots));
       constexpr std::size_t words = kMaxTokens * encode_entry::kWords;
       fill_encode_table<tokens>(context, std::span(p->encode_table_).subspan(i * words, words));
     }

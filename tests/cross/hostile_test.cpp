@@ -187,7 +187,7 @@ TEST(hostile_image, missing_zeros_are_missed) {
   tile_case c = make_case(id, {2, kLanes}, data_kind::gaussian, table_kind::single);
   std::fill(c.numbers.begin() + 2 * kLanes, c.numbers.end(), std::byte{0});
   // All are escapes: the words are the numbers of the second token.
-  c.tables = make_tables<residual_tokens>(coding::kContexts, 0, [](std::uint32_t) {
+  c.tables = make_tables<residual_tokens>(coding::kContexts, [](std::uint32_t) {
     return single_token(residual_tokens::kCount, residual_tokens::kEscape);
   });
   encoded e{{}, std::vector<std::byte>(kStateBytes + 2 * kLanes)};

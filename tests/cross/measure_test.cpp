@@ -32,7 +32,7 @@ measured expected(const tile_case& c) {
                            pattern_at(c.numbers.data(), c.target(), i));
     const std::size_t at = p.context * kMaxTokens + p.alphabet_token();
     ++m.counts[at];
-    m.channel_costs[channel] += cost_of(at) + (p.width + p.second_width) * std::uint64_t{256};
+    m.channel_costs[channel] += cost_of(at) + p.raw_bits() * std::uint64_t{256};
   }
   return m;
 }

@@ -105,8 +105,8 @@ TEST_P(same_bytes, of_a_tail_as_long_as_can_be) {
   c.numbers[0] ^= std::byte{1};
   std::fill(c.codes.begin(), c.codes.end(), std::byte{0});  // steps so small that no bits are raw
   with_coding(c.id, [&]<class Coding>() {
-    c.tables = make_tables<residual_tokens>(Coding::kContexts, 0, [&](std::uint32_t) {
-      return single_token(residual_tokens::kCount, 0);
+    c.tables = make_tables<residual_tokens>(Coding::kContexts, [&](std::uint32_t) {
+      return single_token(residual_tokens::kCount, residual_tokens::kBelow);
     });
   });
   const encoded e = check(c);

@@ -6,6 +6,7 @@
 #include <skv/lanes/simd.hpp>
 #include <skv/tile/block_image.hpp>
 
+#include <bit>
 #include <vector>
 
 #include "support/frequencies.hpp"
@@ -19,11 +20,17 @@ using test::lane_values;
 using test::part_of;
 using test::set_part;
 
-/// A token for every lane, as an encoder pushes it: bits in a step of their own (or none), then
-/// bits with the token.
+/// A token for every lane, with raw bits; the escape with a number.
 struct step {
   std::uint32_t marked = 0;
-  lane_values context{}, token{}, width{}, bits{}, second_width{}, second_bits{};
+  lane_values context{}, token{}, width{}, bits{}, number{};
+
+  std::uint32_t escapes() const {
+    std::uint32_t m = 0;
+    for (std::uint32_t i = 0; i < kLanes; ++i)
+      m |= (token[i] == residual_tokens::kEscape ? marked : 0) & 1u << i;
+    return m;
+  }
 };
 
 struct slow_coder {
@@ -43,15 +50,15 @@ struct slow_coder {
     if (in_tail) {
       bool full = tail_steps == kMaxTailSteps;
       for (std::uint32_t i = 0; i < kLanes; ++i)
-        full |= (s.marked >> i & 1) != 0 &&
-                state[i] >= std::uint64_t{frequency(i)} << (22 - s.width[i] - s.second_width[i]);
+        full |= (s.marked >> i & 1) != 0 && state[i] >= std::uint64_t{frequency(i)}
+                                                            << (22 - s.width[i]);
       if (full)
         leave_tail();
       else
         ++tail_steps;
     }
     for (std::uint32_t i = kLanes; i-- > 0;)
-      if (s.marked >> i & 1) push_bits(i, s.second_bits[i], s.second_width[i]);
+      if (s.escapes() >> i & 1) words.push_back(static_cast<std::uint16_t>(s.number[i]));
     for (std::uint32_t i = kLanes; i-- > 0;) {
       if (!(s.marked >> i & 1)) continue;
       const std::uint64_t x = state[i] << s.width[i];
@@ -65,10 +72,6 @@ struct slow_coder {
   }
 
  private:
-  void push_bits(std::uint32_t i, std::uint32_t bits, std::uint32_t width) {
-    if (!in_tail && state[i] << width >= std::uint64_t{1} << 32) spill(i);
-    state[i] = state[i] << width | bits;
-  }
   void spill(std::uint32_t i) {
     words.push_back(static_cast<std::uint16_t>(state[i]));
     state[i] >>= 16;
@@ -89,7 +92,7 @@ message random_message(std::uint64_t seed, std::uint32_t count) {
   m.frequencies.push_back(test::equal_frequencies(residual_tokens::kCount));
   m.frequencies.push_back(test::single_token(residual_tokens::kCount, 3));  // 511 and 1
   m.frequencies.push_back(test::single_token(residual_tokens::kCount, residual_tokens::kEscape));
-  m.tables = test::make_tables<residual_tokens>(static_cast<std::uint32_t>(m.frequencies.size()), 0,
+  m.tables = test::make_tables<residual_tokens>(static_cast<std::uint32_t>(m.frequencies.size()),
                                                 [&](std::uint32_t c) { return m.frequencies[c]; });
   for (std::uint32_t n = 0; n < count; ++n) {
     step s{};
@@ -103,13 +106,11 @@ message random_message(std::uint64_t seed, std::uint32_t count) {
         while (f[s.token[i]] == 0);
       else
         for (std::uint32_t at = random.below(kSlots); at >= f[s.token[i]];) at -= f[s.token[i]++];
-      s.width[i] =
-          s.token[i] == residual_tokens::kEscape ? 0 : residual_tokens::value(s.token[i]).bits;
+      // As many bits as the token can bear from any state.
+      s.width[i] = random.below(kBitsWithToken + 1 +
+                                static_cast<std::uint32_t>(std::countr_zero(f[s.token[i]])));
       s.bits[i] = random.bits() & ((1u << s.width[i]) - 1);
-      if ((s.marked >> i & 1) != 0 && random.chance(0.1)) {
-        s.second_width[i] = random.chance(0.2) ? 16 : random.below(17);
-        s.second_bits[i] = random.edgy() & ((1u << s.second_width[i]) - 1);
-      }
+      s.number[i] = random.bits() & 0xffff;
     }
     m.steps.push_back(s);
   }
@@ -124,7 +125,8 @@ void encode(const message& m, const slow_coder& slow, rans_encoder<L>& encoder, 
   for (u32& x : state) x = u32(kStartState);
   const auto at = [](const lane_values& tokens, std::uint32_t part) {
     const u32 token = part_of<L>(tokens, part);
-    return L::select(token == u32(residual_tokens::kEscape), u32(encode_entry::kEscapeAt), token);
+    return L::select(token == u32(residual_tokens::kEscape), u32(encode_entry::kEscapeAt),
+                     token + encode_entry::kFirst);
   };
   bool in_tail = true;
   const auto leave_tail = [&] {
@@ -135,24 +137,24 @@ void encode(const message& m, const slow_coder& slow, rans_encoder<L>& encoder, 
     const auto each_part = [&](auto&& f) {
       for (std::uint32_t part = L::kParts; part-- > 0;)
         f(state[part], part,
-          encoder.lookup(part_of<L>(s->context, part) << kEncodeTableShift, at(s->token, part)),
+          encoder.lookup(
+              encoder.place(part_of<L>(s->context, part) << kEncodeTableShift, at(s->token, part))),
           part_of<L>(s->marked, part));
     };
     if (in_tail) {
       bool full = tail_steps == kMaxTailSteps;
       each_part([&](u32 x, std::uint32_t part, const auto& entry, auto marked) {
-        const u32 width = part_of<L>(s->width, part) + part_of<L>(s->second_width, part);
-        full |= L::any(encoder.fills(x, entry, width) & marked);
+        const u32 bound = encoder.bound(entry, part_of<L>(s->width, part));
+        EXPECT_FALSE(L::any(encoder.is_impossible(bound)));
+        full |= L::any(encoder.fills(x, bound) & marked);
       });
       full ? leave_tail() : void(++tail_steps);
     }
-    each_part([&](u32& x, std::uint32_t part, const auto&, auto marked) {
-      const u32 width = part_of<L>(s->second_width, part);
-      encoder.bits(x, part_of<L>(s->second_bits, part), width, (width != u32(0)) & marked);
-    });
+    for (std::uint32_t part = L::kParts; part-- > 0;)
+      encoder.escape(part_of<L>(s->number, part), part_of<L>(s->escapes(), part));
     each_part([&](u32& x, std::uint32_t part, const auto& entry, auto marked) {
       const u32 width = part_of<L>(s->width, part);
-      encoder.spill(x, encoder.is_high(x, entry, width) & marked);
+      encoder.spill(x, encoder.is_high(x, encoder.bound(entry, width)) & marked);
       x = L::select(marked, encoder.token((x << width) | part_of<L>(s->bits, part), entry), x);
     });
   }
@@ -178,31 +180,29 @@ void decode(const message& m, rans_decoder<L> decoder, const lane_values& states
       decoder.enter_tail();
       subtract_floor();
     }
-    lane_values residual{}, second{};
+    lane_values token{}, bits{}, number{};
     for (std::uint32_t part = 0; part < L::kParts; ++part) {
       const auto marked = part_of<L>(s.marked, part);
       u32 x = state[part];
       const u32 entry = decoder.lookup(x, part_of<L>(s.context, part) << kDecodeTableShift);
       decoder.token(x, entry);
-      const u32 raw_bits = decoder.raw_bits(entry);
-      const u32 width = L::zero_unless(!decoder.is_escape(raw_bits), raw_bits & 31);
-      set_part<L>(residual, part, decoder.base(entry) ^ decoder.bits(x, width));
-      decoder.refill(x, decoder.is_low(x) & marked);
+      const u32 width = part_of<L>(s.width, part);
+      set_part<L>(token, part, decoder.token_of(entry));
+      set_part<L>(bits, part, x & ((u32(1) << width) - 1));
+      x = x >> width;
+      decoder.refill(x, decoder.template is_low<false>(x) & marked);
       state[part] = L::select(marked, x, state[part]);
     }
-    for (std::uint32_t part = 0; part < L::kParts; ++part) {
-      const u32 width = part_of<L>(s.second_width, part);
-      set_part<L>(second, part, decoder.bits(state[part], width));
-      decoder.refill(state[part],
-                     decoder.is_low(state[part]) & (width != u32(0)) & part_of<L>(s.marked, part));
-    }
+    for (std::uint32_t part = 0; part < L::kParts; ++part)
+      set_part<L>(number, part, decoder.escaped(part_of<L>(s.escapes(), part)));
     for (std::uint32_t i = 0; i < kLanes; ++i) {
       if (!(s.marked >> i & 1)) continue;
-      const auto base = s.token[i] == residual_tokens::kEscape
-                            ? 0
-                            : static_cast<std::uint32_t>(residual_tokens::value(s.token[i]).base);
-      ASSERT_EQ(residual[i], base ^ s.bits[i]) << "step " << n << ", lane " << i;
-      ASSERT_EQ(second[i], s.second_bits[i]) << "step " << n << ", lane " << i;
+      ASSERT_EQ(bits[i], s.bits[i]) << "step " << n << ", lane " << i;
+      if (s.token[i] == residual_tokens::kEscape) {
+        ASSERT_EQ(number[i], s.number[i]) << "step " << n << ", lane " << i;
+      } else {
+        ASSERT_EQ(token[i], s.token[i]) << "step " << n << ", lane " << i;
+      }
     }
   }
   if (tail_steps == 0) subtract_floor();
@@ -247,8 +247,8 @@ TEST(rans, tail_ends_when_its_count_is_full) {
   message m = random_message(1, 0);
   step s{};
   s.marked = 0xffffffff;
-  s.context.fill(7);  // the escape alone: frequency 512, no bits
-  s.token.fill(residual_tokens::kEscape);
+  s.context.fill(6);  // frequency 511, no bits
+  s.token.fill(3);
   for (const std::size_t steps : {1u, 62u, 63u, 64u, 65u, 1000u}) {
     m.steps.assign(steps, s);
     ASSERT_NO_FATAL_FAILURE(check<scalar_lanes>(m)) << steps;

@@ -53,20 +53,18 @@ TEST(divider, only_one_state_is_beyond_it) {
 static_assert(divider::of(3).multiplier != 0);
 
 template <class Tokens>
-void check_decode_table(const test::frequencies& f, std::uint32_t extra_bits) {
+void check_decode_table(const test::frequencies& f) {
   using namespace decode_entry;
   std::vector<std::uint32_t> entries(kSlots, 0xffffffff);
-  fill_decode_table<Tokens>(f, entries, extra_bits);
+  fill_decode_table<Tokens>(f, entries);
   std::uint32_t slot = 0;
   for (std::uint32_t token = 0; token < Tokens::kCount; ++token)
     for (std::uint32_t i = 0; i < f[token]; ++i) {
       const std::uint32_t e = entries[slot++];
-      ASSERT_EQ(e >> kFrequencyShift, f[token]) << "token " << token;
-      ASSERT_EQ(e >> kOffsetShift & (kSlots - 1), i) << "token " << token;
-      const bool escape = token == Tokens::kEscape;
-      ASSERT_EQ(e >> kBitsShift & 31,
-                escape ? kEscapeBits : Tokens::value(token).bits + extra_bits);
-      ASSERT_EQ(static_cast<std::int8_t>(e & 0xff), escape ? 0 : Tokens::value(token).base);
+      ASSERT_EQ(e >> kFrequencyShift & 0x3ff, f[token]) << "token " << token;
+      ASSERT_EQ(e & (kSlots - 1), i) << "token " << token;
+      ASSERT_EQ(e >> kTokenShift & 0xfff, token);
+      ASSERT_EQ(e >> kEscapeShift != 0, token == Tokens::kEscape);
     }
   ASSERT_EQ(slot, kSlots);
 }
@@ -78,9 +76,9 @@ void check_encode_table(const test::frequencies& f) {
   fill_encode_table<Tokens>(f, words);
   std::uint32_t start = 0;
   for (std::uint32_t token = 0; token < Tokens::kCount; start += f[token++]) {
-    const std::uint32_t at = token == Tokens::kEscape ? kEscapeAt : token;
+    const std::uint32_t at = token == Tokens::kEscape ? kEscapeAt : kFirst + token;
     const std::uint32_t packed = words[2 * at + 1];
-    ASSERT_EQ(packed & kFrequencyMask, f[token]) << "token " << token;
+    ASSERT_EQ(packed & kComplementMask, kSlots - f[token]) << "token " << token;
     if (f[token] == 0) continue;
     ASSERT_EQ(packed >> kStartShift & kStartMask, start) << "token " << token;
     const divider d{words[2 * at], packed >> kDivideShift & 31, packed >> kIncrementShift};
@@ -89,26 +87,26 @@ void check_encode_table(const test::frequencies& f) {
     ASSERT_EQ(d.shift, expected.shift) << "token " << token;
     ASSERT_EQ(d.increment, expected.increment) << "token " << token;
   }
-  for (std::uint32_t at = Tokens::kEscape; at < kEscapeAt; ++at)
-    ASSERT_EQ(words[2 * at + 1], 0u) << "between the tokens and the escape";
+  for (const std::uint32_t at : {0u, kAbove})
+    ASSERT_EQ(words[2 * at + 1], kSlots) << "beside the tokens there is none with a frequency";
 }
 
 template <class Tokens>
-void check_tables(std::uint32_t extra_bits) {
+void check_tables() {
   const auto check = [&](const test::frequencies& f) {
-    check_decode_table<Tokens>(f, extra_bits);
+    check_decode_table<Tokens>(f);
     check_encode_table<Tokens>(f);
   };
   check(test::equal_frequencies(Tokens::kCount));
   for (std::uint32_t token = 0; token < Tokens::kCount; ++token)
-    check(test::single_token(Tokens::kCount, token));  // the escape alone has all 512
+    check(test::single_token(Tokens::kCount, token));
   test::random_source random(2);
   for (int i = 0; i < 100; ++i) check(test::random_frequencies(Tokens::kCount, random));
 }
 
 TEST(tables, entries_hold_what_they_are_made_of) {
-  check_tables<residual_tokens>(0);
-  for (const std::uint32_t extra_bits : {0u, 3u, 4u}) check_tables<exponent_tokens>(extra_bits);
+  check_tables<residual_tokens>();
+  check_tables<exponent_tokens>();
 }
 
 }  // namespace

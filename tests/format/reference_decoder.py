@@ -37,7 +37,7 @@ class Format:
         self.max_exponent = (1 << self.E) - 1
         self.magnitude_mask = (1 << self.E + self.M) - 1
 
-RESIDUAL_ESCAPE, EXPONENT_ESCAPE, EXPONENT_CENTRE = 28, 31, 26
+ESCAPE, RESIDUAL_CENTRE, EXPONENT_CENTRE = 29, 14, 25
 
 class Profile:
     def __init__(self, b):
@@ -53,7 +53,7 @@ class Profile:
         require(self.source == 2 or self.mean == self.target, 'mean format')
         finer = self.R.M - self.T.M
         require(self.mean == self.target or finer >= 3, 'mean format')
-        expected = (4, 32) if self.source == 0 else (48, 29) if finer else (24, 29)
+        expected = (4 if self.source == 0 else 48 if finer else 24, 30)
         require((contexts, tokens) == expected, 'table shape')
         at, shapes = 32, []
         for _ in range(tensors):
@@ -68,7 +68,7 @@ class Profile:
         for _ in range(contexts):
             f = struct.unpack_from('<%dH' % tokens, b, at)
             at += 2 * tokens
-            require(sum(f) == 512 and f[-1] > 0, 'frequencies')
+            require(sum(f) == 512 and 0 < f[-1] < 512, 'frequencies')
             self.rows.append([(t, f[t], i) for t in range(tokens) for i in range(f[t])])
         self.linear = None
         if features == 1:
@@ -319,9 +319,12 @@ class Lanes:
 
     def refill(self, lane):
         if self.until_tail >= 0 and self.state[lane] < 1 << 16:
-            require(self.next < len(self.words), 'words')
-            self.state[lane] = self.state[lane] << 16 | self.words[self.next]
-            self.next += 1
+            self.state[lane] = self.state[lane] << 16 | self.word()
+
+    def word(self):
+        require(self.next < len(self.words), 'words')
+        self.next += 1
+        return self.words[self.next - 1]
 
     def finish(self):
         last = 1 if self.tail_steps else (1 << 16) + 1
@@ -335,16 +338,13 @@ class Exponents:
         self.extra = p.T.M + 1 - 8 if p.T.M + 1 >= 8 else p.T.M + 1
         self.plane = p.T.M + 1 >= 8
 
-    def first(self, lanes, lane, code, mean, plane_byte):
+    def pop(self, lanes, lane, code, mean, plane_byte):
+        """A number, or None for an escape."""
         token = lanes.token(lane, self.rows[code & 3])
-        if token == EXPONENT_ESCAPE:
-            return None, plane_byte
-        field = token - EXPONENT_CENTRE + (code >> 2) - 40 + self.T.bias
-        return self.number(field, lanes.bits(lane, self.extra), plane_byte), None
-
-    def second(self, lanes, lane, plane_byte):
-        field = lanes.bits(lane, self.T.E)
-        return self.number(field, lanes.bits(lane, self.extra), plane_byte)
+        raw = lanes.bits(lane, self.extra)
+        if token == ESCAPE:
+            return None
+        return self.number(token - EXPONENT_CENTRE + (code >> 2) - 40 + self.T.bias, raw, plane_byte)
 
     def number(self, field, raw, plane_byte):
         T = self.T
@@ -380,52 +380,22 @@ class Residuals:
             context = context // 2 * 4 + min(abs(rest) >> self.finer - 3, 3)
         return floor, m, flip, context
 
-    def first(self, lanes, lane, code, mean, plane_byte):
+    def pop(self, lanes, lane, code, mean, plane_byte):
+        """A number, or None for an escape."""
         T = self.T
         floor, m, flip, context = self.grid(code, mean)
         token = lanes.token(lane, self.rows[context])
-        if token == RESIDUAL_ESCAPE:
-            return None, ('escape',)
-        half_octave, width = token >> 1, 0
-        magnitude = half_octave
-        if half_octave >= 8:
-            width = (half_octave - 8) // 2 + 2
-            magnitude = (2 + half_octave % 2 << width) + lanes.bits(lane, width)
-        d = -1 - magnitude if token & 1 else magnitude
+        if token == ESCAPE:
+            return None
+        d = token - RESIDUAL_CENTRE
         Q = (-d if flip else d) + m
         sign = (mean >> self.R.bits - 1) ^ (Q < 0)
-        q = -1 - Q if Q < 0 else Q
-        if q == 0:
-            return None, ('zero', floor, sign)
-        n = max(0, min(T.M - floor_log2(q), floor - 1))
-        if width + n > 7:
-            return None, ('apart', floor, sign, q, n)
-        return self.number(floor, sign, q, n, lanes.bits(lane, n)), None
-
-    def second(self, lanes, lane, what):
-        T = self.T
-        if what[0] == 'escape':
-            return lanes.bits(lane, T.bits)
-        if what[0] == 'apart':
-            _, floor, sign, q, n = what
-            return self.number(floor, sign, q, n, lanes.bits(lane, n))
-        _, floor, sign = what
-        if floor <= T.M + 1:
-            u = lanes.bits(lane, floor - 1)
-        else:
-            depth = 0
-            while lanes.bits(lane, 1) == 0:
-                depth += 1
-                require(depth < 6, 'zero bin')
-            exponent = floor - T.M - 1 - depth
-            require(exponent >= 0, 'zero bin')
-            u = exponent << T.M | lanes.bits(lane, T.M)
+        v, n = -1 - Q if Q < 0 else Q, 0
+        while v < 1 << T.M and n < floor - 1:
+            v, n = v << 1 | lanes.bits(lane, 1), n + 1
+        u = v + (floor - n - 1 << T.M)
+        require(n < 16 and u <= T.magnitude_mask, 'magnitude')
         return sign << T.bits - 1 | u
-
-    def number(self, floor, sign, q, n, raw):
-        u = (q << n | raw) + (floor - n - 1 << self.T.M)
-        require(u <= self.T.magnitude_mask, 'magnitude')
-        return sign << self.T.bits - 1 | u
 
 def avalanche(h):
     h = (h ^ h >> 16) * 0x85EBCA6B & MASK
@@ -466,21 +436,21 @@ def decode_tile(p, record, codes, tokens, width, image, means):
         lanes = Lanes(image, words_at, tail_steps, tokens * ((width + 31) // 32))
         numbers = [0] * count
         for t in range(tokens):
-            for first in range(0, width, 32):
-                lanes.begin_step()
-                pending = []
-                for lane in range(min(32, width - first)):
-                    i = t * width + first + lane
-                    mean = (means[i] if p.source == 2 else
-                            numbers[i - width] if p.source == 1 and t > 0 else 0)
-                    plane_byte = image[128 + i] if coding.plane else 0
-                    numbers[i], rest = coding.first(lanes, lane, codes[first + lane], mean, plane_byte)
-                    lanes.refill(lane)
-                    if rest is not None:
-                        pending.append((lane, i, rest))
-                for lane, i, rest in pending:
-                    numbers[i] = coding.second(lanes, lane, rest)
-                    lanes.refill(lane)
+            for group in range(0, width, 4 * 32):
+                escapes = []
+                for first in range(group, min(group + 4 * 32, width), 32):
+                    lanes.begin_step()
+                    for lane in range(min(32, width - first)):
+                        i = t * width + first + lane
+                        mean = (means[i] if p.source == 2 else
+                                numbers[i - width] if p.source == 1 and t > 0 else 0)
+                        plane_byte = image[128 + i] if coding.plane else 0
+                        numbers[i] = coding.pop(lanes, lane, codes[first + lane], mean, plane_byte)
+                        lanes.refill(lane)
+                        if numbers[i] is None:
+                            escapes.append(i)
+                for i in escapes:
+                    numbers[i] = lanes.word() & (1 << T.bits) - 1
         lanes.finish()
     if mode == 1 or mode == 2:
         expected = tile_hash(tokens, width, means) if p.source == 2 else 0

@@ -16,6 +16,10 @@ TEST(scalar_lanes, many_floor_log2) {
   plain::many_floor_log2();
   test::lanes_equal_scalar<scalar_lanes>::many_floor_log2();
 }
+TEST(scalar_lanes, many_leading_zeros) {
+  plain::many_leading_zeros();
+  test::lanes_equal_scalar<scalar_lanes>::many_leading_zeros();
+}
 TEST(scalar_lanes, single_marks) { test::lanes_equal_scalar<scalar_lanes>::single_marks(); }
 TEST(scalar_lanes, load_and_store) {
   using scalar = test::lanes_equal_scalar<scalar_lanes>;

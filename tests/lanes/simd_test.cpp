@@ -13,6 +13,7 @@ using simd_words = test::words_equal_scalar<simd_lanes<default_flags>>;
 
 TEST(simd_lanes, arithmetic) { simd::arithmetic(); }
 TEST(simd_lanes, many_floor_log2) { simd::many_floor_log2(); }
+TEST(simd_lanes, many_leading_zeros) { simd::many_leading_zeros(); }
 TEST(simd_lanes, single_marks) { simd::single_marks(); }
 TEST(simd_lanes, load_and_store_bytes) { simd::load_and_store<std::uint8_t>(); }
 TEST(simd_lanes, load_and_store_halves) { simd::load_and_store<std::uint16_t>(); }

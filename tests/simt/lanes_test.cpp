@@ -75,15 +75,18 @@ struct launched_lanes {
   static u32 shift_out(const u32& a, const u32& n) { return each<u32>(&W::shift_out, a, n); }
   static u32 shift_left(const u32& a, const u32& n) { return each<u32>(&W::shift_left, a, n); }
   static u32 shift_right(const u32& a, const u32& n) { return each<u32>(&W::shift_right, a, n); }
-  static u32 append_low(const u32& a, const u32& b, const u32& n) {
-    return each<u32>(&W::append_low, a, b, n);
+  static u32 reverse_bits(const u32& a) { return each<u32>(&W::reverse_bits, a); }
+  static u32 append_top(const u32& a, const u32& b, const u32& n) {
+    return each<u32>(&W::append_top, a, b, n);
   }
+  static u32 keep(const u32& a) { return each<u32>(&W::keep, a); }
   template <std::uint32_t Bits>
   static u32 sign_mask(const u32& a) {
     return each<u32>(&W::sign_mask<Bits>, a);
   }
-  static u32 float_bits(const u32& a) { return each<u32>(&W::float_bits, a); }
-  static u32 sign_extend_byte(const u32& a) { return each<u32>(&W::sign_extend_byte, a); }
+  static u32 clip(const u32& a, std::uint32_t limit) {
+    return each<u32>([limit](std::uint32_t x) { return W::clip(x, limit); }, a);
+  }
   static mask below(const u32& a, const u32& b) { return each<mask>(&W::below, a, b); }
   static u32 excess(const u32& a, const u32& b) { return each<u32>(&W::excess, a, b); }
   static u32 floor_log2(const u32& a) { return each<u32>(&W::floor_log2, a); }
@@ -206,6 +209,9 @@ TEST(warp_lanes_equal_scalar, arithmetic) {
 }
 TEST(warp_lanes_equal_scalar, floor_log2) {
   test::lanes_equal_scalar<launched_lanes>::many_floor_log2();
+}
+TEST(warp_lanes_equal_scalar, leading_zeros) {
+  test::lanes_equal_scalar<launched_lanes>::many_leading_zeros();
 }
 TEST(warp_lanes_equal_scalar, single_marks) {
   test::lanes_equal_scalar<launched_lanes>::single_marks();

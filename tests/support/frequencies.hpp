@@ -35,13 +35,18 @@ inline frequencies from_weights(std::vector<double> weights, std::uint32_t escap
     *largest = static_cast<std::uint16_t>(*largest + change);
     left -= change;
   }
+  if (f[escape] == kSlots) {  // no token has all
+    f[escape] = kSlots - 1;
+    f[escape == 0 ? 1 : 0] = 1;
+  }
   return f;
 }
 
 inline frequencies equal_frequencies(std::uint32_t count) {
   return from_weights(std::vector<double>(count, 1.0), count - 1);
 }
-/// One token has almost everything, the escape the one slot that it must have.
+/// One token has almost everything, the escape the one slot that it must have (or, if it is the
+/// escape, the first token).
 inline frequencies single_token(std::uint32_t count, std::uint32_t token) {
   std::vector<double> weights(count, 0.0);
   weights[token] = 1;
@@ -66,15 +71,14 @@ struct table_pair {
 
 /// `of_context(context)` gives the frequencies of a context.
 template <class Tokens, class F>
-table_pair make_tables(std::uint32_t contexts, std::uint32_t extra_bits, F&& of_context) {
+table_pair make_tables(std::uint32_t contexts, F&& of_context) {
   table_pair t;
   t.decode.resize(std::size_t{contexts} * kSlots);
   t.encode.resize(std::size_t{contexts} * kMaxTokens * encode_entry::kWords);
   for (std::uint32_t c = 0; c < contexts; ++c) {
     const frequencies f = of_context(c);
     assert(std::accumulate(f.begin(), f.end(), 0u) == kSlots && f.size() == Tokens::kCount);
-    fill_decode_table<Tokens>(f, std::span(t.decode).subspan(std::size_t{c} * kSlots, kSlots),
-                              extra_bits);
+    fill_decode_table<Tokens>(f, std::span(t.decode).subspan(std::size_t{c} * kSlots, kSlots));
     fill_encode_table<Tokens>(
         f, std::span(t.encode).subspan(std::size_t{c} * kMaxTokens * encode_entry::kWords,
                                        kMaxTokens * encode_entry::kWords));

@@ -82,15 +82,18 @@ struct lanes_equal_scalar {
            []<class A>(const part_operands<A>& p) { return A::shift_left(p.a, p.b); });
       same(o, "shift_right",
            []<class A>(const part_operands<A>& p) { return A::shift_right(p.a, p.b); });
-      same(o, "append_low",
-           []<class A>(const part_operands<A>& p) { return A::append_low(p.a, p.b, p.shift); });
+      same(o, "shift_left",
+           []<class A>(const part_operands<A>& p) { return A::shift_left(p.a, p.shift); });
+      same(o, "reverse_bits",
+           []<class A>(const part_operands<A>& p) { return A::reverse_bits(p.a); });
+      same(o, "append_top",
+           []<class A>(const part_operands<A>& p) { return A::append_top(p.a, p.b, p.shift); });
       same(o, "sign_mask", []<class A>(const part_operands<A>& p) {
         return A::template sign_mask<8>(p.a) + A::template sign_mask<16>(p.b);
       });
-      same(o, "float_bits",
-           []<class A>(const part_operands<A>& p) { return A::float_bits(p.low); });
-      same(o, "sign_extend_byte",
-           []<class A>(const part_operands<A>& p) { return A::sign_extend_byte(p.a); });
+      same(o, "clip", []<class A>(const part_operands<A>& p) {
+        return A::clip(p.a, 30) + A::clip(p.shift - 7, 12);
+      });
       same(o, "excess", []<class A>(const part_operands<A>& p) {
         return A::excess(p.x, p.y) + A::excess(p.a | 0x80000000u, p.low);
       });
@@ -106,15 +109,15 @@ struct lanes_equal_scalar {
            []<class A>(const part_operands<A>& p) { return A::multiply_high(p.a, p.b); });
       same(o, "floor_log2",
            []<class A>(const part_operands<A>& p) { return A::floor_log2(p.small); });
-      same(o, "leading_zeros<4>", []<class A>(const part_operands<A>& p) {
-        return A::template leading_zeros<4>(p.low | 1);
+      same(o, "leading_zeros<4>",
+           []<class A>(const part_operands<A>& p) { return A::template leading_zeros<4>(p.low); });
+      same(o, "leading_zeros<11>",
+           []<class A>(const part_operands<A>& p) { return A::template leading_zeros<11>(p.low); });
+      same(o, "leading_zeros<17>", []<class A>(const part_operands<A>& p) {
+        return A::template leading_zeros<17>(p.x) + A::template leading_zeros<17>(p.x >> p.shift);
       });
-      same(o, "leading_zeros<11>", []<class A>(const part_operands<A>& p) {
-        return A::template leading_zeros<11>(p.low | 1);
-      });
-      same(o, "leading_zeros<24>", []<class A>(const part_operands<A>& p) {
-        return A::template leading_zeros<24>(p.low | 1);
-      });
+      same(o, "leading_zeros<24>",
+           []<class A>(const part_operands<A>& p) { return A::template leading_zeros<24>(p.low); });
       same(o, "select", []<class A>(const part_operands<A>& p) {
         return A::select(p.x < p.y, p.shift, p.small);
       });
@@ -170,6 +173,26 @@ struct lanes_equal_scalar {
         ASSERT_EQ(L::sum(L::floor_log2(typename L::u32((1u << power) - 1))),
                   (power - 1) * L::kWidth);
       }
+    }
+  }
+
+  static void many_leading_zeros() {
+    for (std::uint32_t first = 0; first < 1u << 24; first += 61 * kLanes) {
+      lane_values zeros{};
+      for (std::uint32_t part = 0; part < L::kParts; ++part)
+        set_part<L>(zeros, part,
+                    L::template leading_zeros<24>(typename L::u32(first) + L::index(part)));
+      for (std::uint32_t i = first == 0 ? 1 : 0; i < kLanes && first + i < 1u << 24; ++i)
+        ASSERT_EQ(zeros[i], 24 - std::bit_width(first + i)) << first + i;
+      if (first == 0) {
+        ASSERT_EQ(zeros[0], 0u);
+      }
+    }
+    for (std::uint32_t power = 1; power < 24; ++power) {
+      ASSERT_EQ(L::sum(L::template leading_zeros<24>(typename L::u32(1u << power))),
+                (23 - power) * L::kWidth);
+      ASSERT_EQ(L::sum(L::template leading_zeros<24>(typename L::u32((1u << power) - 1))),
+                (24 - power) * L::kWidth);
     }
   }
 
@@ -239,6 +262,7 @@ struct lanes_equal_scalar {
   static void everything() {
     arithmetic();
     many_floor_log2();
+    many_leading_zeros();
     single_marks();
     load_and_store<std::uint8_t>();
     load_and_store<std::uint16_t>();

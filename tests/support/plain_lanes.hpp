@@ -13,6 +13,7 @@ namespace skv::test {
 struct plain_lanes {
   using reader = word_reader;
   using writer = word_writer;
+  using table = const std::uint32_t*;
   static constexpr std::uint32_t kWidth = 1, kParts = kLanes;
   using u32 = std::uint32_t;
   using mask = int;  ///< 0 or 1; not bool, for & of two of them is an int
@@ -26,21 +27,27 @@ struct plain_lanes {
     return static_cast<u32>(static_cast<std::int32_t>(a) >> count);
   }
   static u32 shift_out(u32 a, u32 n) { return n < 32 ? a >> n : 0; }
-  static u32 shift_left(u32 a, u32 n) { return a << (n & 31); }
+  static u32 shift_left(u32 a, u32 n) { return n < 32 ? a << n : 0; }
   static u32 shift_right(u32 a, u32 n) { return a >> (n & 31); }
-  static u32 append_low(u32 a, u32 b, u32 n) { return (a << n) | (b & ~(~0u << n)); }
+  static u32 reverse_bits(u32 a) {
+    u32 width = 16, low = 0xffff;
+    for (; width != 0; width /= 2, low ^= low << width)
+      a = (a >> width & low) | (a & low) << width;
+    return a;
+  }
+  static u32 append_top(u32 a, u32 b, u32 n) { return a << n | b >> 1 >> (31 - n); }
+  static u32 keep(u32 a) { return a; }
   template <std::uint32_t Bits>
   static u32 sign_mask(u32 a) {
     return signed_shift(a << (32 - Bits), 31);
   }
-  static u32 float_bits(u32 a) { return std::bit_cast<u32>(static_cast<float>(a)); }
-  static u32 sign_extend_byte(u32 a) { return static_cast<u32>(static_cast<std::int8_t>(a)); }
+  static u32 clip(u32 a, u32 limit) { return a >> 31 != 0 ? 0 : std::min(a, limit); }
   static mask below(u32 a, u32 b) { return a < b; }
   static u32 excess(u32 a, u32 b) { return (a - b) >> 31 != 0 ? 0 : a - b; }
   static u32 floor_log2(u32 a) { return static_cast<u32>(std::bit_width(a)) - 1; }
   template <std::uint32_t Bits>
   static u32 leading_zeros(u32 a) {
-    return Bits - std::min(static_cast<u32>(std::bit_width(a)), Bits);
+    return a == 0 ? 0 : Bits - std::min(static_cast<u32>(std::bit_width(a)), Bits);
   }
   static u32 multiply_high(u32 a, u32 b) { return static_cast<u32>((std::uint64_t{a} * b) >> 32); }
   static bool any(mask m) { return m != 0; }

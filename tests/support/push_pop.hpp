@@ -9,38 +9,28 @@
 
 namespace skv::test {
 
-/// All that encode_tile pushes for a number.
+/// The plan of a number, before the tables are asked about its token.
 template <class Coding>
 struct pushes : Coding::template plan<plain_lanes> {
   std::uint32_t context = 0;  ///< not scaled
   /// The token in the terms of its alphabet.
-  std::uint32_t alphabet_token() const { return std::min(this->token, Coding::tokens::kEscape); }
-  std::uint32_t second_bits = 0, second_width = 0;
+  std::uint32_t alphabet_token() const {
+    const std::uint32_t token = this->token - encode_entry::kFirst;
+    return this->width < kMaxDigits ? std::min(token, Coding::tokens::kEscape)
+                                    : Coding::tokens::kEscape;
+  }
+  /// All raw bits, and the number itself if it is an escape.
+  std::uint32_t raw_bits() const {
+    return alphabet_token() == Coding::tokens::kEscape ? kEscapeBits + Coding::kEscapeWidth
+                                                       : this->width;
+  }
 };
 
-/// The plan of a number, as encode_tile makes it; `unknown`: its token has no frequency.
 template <class Coding>
-pushes<Coding> whole_plan(std::uint32_t code, std::uint32_t mean, std::uint32_t number,
-                          bool unknown = false) {
+pushes<Coding> whole_plan(std::uint32_t code, std::uint32_t mean, std::uint32_t number) {
   const auto grid = Coding::template make_grid<plain_lanes, 0>(
       Coding::template to_channel<plain_lanes, 0>(code), mean, 0u);
-  pushes<Coding> p{Coding::template make_plan<plain_lanes>(grid, number), grid.context};
-  unknown |= p.token >= Coding::tokens::kEscape;  // the tables have none
-  p.second |= unknown;
-  if (p.second) {
-    const auto second = Coding::template plan_second<plain_lanes>(p, grid, number, unknown);
-    p.second_bits = second.bits;
-    p.second_width = second.width;
-  }
-  return p;
-}
-template <class Coding>
-pushes<Coding> whole_plan(const rans_encoder<plain_lanes>& coder, std::uint32_t code,
-                          std::uint32_t mean, std::uint32_t number) {
-  const auto grid = Coding::template make_grid<plain_lanes, kEncodeTableShift>(
-      Coding::template to_channel<plain_lanes, kEncodeTableShift>(code), mean, 0u);
-  const auto p = Coding::template make_plan<plain_lanes>(grid, number);
-  return whole_plan<Coding>(code, mean, number, coder.lookup(grid.context, p.token).is_unknown());
+  return {Coding::template make_plan<plain_lanes>(grid, number), grid.context};
 }
 
 enum class fault {
@@ -64,19 +54,14 @@ std::uint32_t plane_byte_of(std::uint32_t number) {
 template <class Coding>
 std::uint32_t pop(rans_decoder<plain_lanes>& decoder, std::uint32_t& state, std::uint32_t code,
                   std::uint32_t mean, std::uint32_t plane_byte) {
-  const active_lanes<plain_lanes, true> active(0, kLanes);
   const auto grid = Coding::template make_grid<plain_lanes, kDecodeTableShift>(
       Coding::template to_channel<plain_lanes, kDecodeTableShift>(code), mean, plane_byte);
   const std::uint32_t entry = decoder.lookup(state, grid.context);
-  const auto popped = Coding::template pop_token<plain_lanes>(state, entry, grid, active);
-  if (!popped.second) {
-    const std::uint32_t number = Coding::template pop_bits<plain_lanes, false>(state, grid, popped);
-    decoder.refill(state, decoder.is_low(state));
-    return number;
-  }
-  const std::uint32_t number = Coding::template pop_bits<plain_lanes, true>(state, grid, popped);
-  decoder.refill(state, decoder.is_low(state));
-  return Coding::template pop_second<plain_lanes>(decoder, state, grid, popped, number);
+  const std::uint32_t number = Coding::template pop<plain_lanes>(state, entry, grid);
+  decoder.refill(state, decoder.is_low<false>(state));
+  return decoder.append_escape(0, entry) != 0
+             ? decoder.escaped(1) & ((1u << Coding::kTarget.bits()) - 1)
+             : number;
 }
 
 /// Pushes a number onto `state` (at least kStateFloor) and pops it again.
@@ -87,21 +72,30 @@ fault push_and_pop(const table_pair& tables, std::uint32_t state, std::uint32_t 
   rans_encoder<plain_lanes> encoder{word_writer{room, room + sizeof room}, tables.encode.data()};
   auto p = whole_plan<Coding>(code, mean, number);
   if (p.context >= Coding::kContexts) return fault::context_range;
-  if (p.token >= Coding::tokens::kEscape && p.token != encode_entry::kEscapeAt)
-    return fault::token_range;
-  p = whole_plan<Coding>(encoder, code, mean, number);
-  if (p.width > kBitsWithToken || p.second_width > 16 || p.width + p.second_width > 22)
-    return fault::width_range;
-  if (p.second_bits >> p.second_width != 0) return fault::stray_bits;
+  if (p.token > encode_entry::kAbove) return fault::token_range;
 
-  std::uint32_t pushed = state;
-  encoder.bits(pushed, p.second_bits, p.second_width, p.second);
-  const auto entry = encoder.lookup(p.context << kEncodeTableShift, p.token);
-  encoder.spill(pushed, encoder.is_high(pushed, entry, p.width));
-  const std::uint32_t with_bits = Coding::template push_bits<plain_lanes>(pushed, p, number);
-  if (with_bits >> p.width != pushed) return fault::stray_bits;
-  pushed = encoder.token(with_bits, entry);
-  if (pushed < kStateFloor) return fault::wrong_state;
+  std::uint32_t pushed = 0;
+  bool stray = false;
+  const std::uint32_t place = encoder.place(p.context << kEncodeTableShift, p.token);
+  const auto push = [&](std::uint32_t at) {
+    const auto entry = encoder.lookup(at);
+    const std::uint32_t bound = encoder.bound(entry, p.width);
+    if (encoder.is_impossible(bound)) return false;
+    pushed = state;
+    encoder.spill(pushed, encoder.is_high(pushed, bound));
+    const std::uint32_t with_bits = Coding::template push_bits<plain_lanes>(pushed, p);
+    stray |= with_bits >> p.width != pushed;
+    pushed = encoder.token(with_bits, entry);
+    return pushed >= kStateFloor;
+  };
+  if (!push(place)) {
+    encoder.words = word_writer{room, room + sizeof room};
+    encoder.escape(number, 1);
+    p.width = Coding::kEscapeWidth;
+    if (!push(encoder.escape_of(place))) return fault::wrong_state;
+  }
+  if (p.width >= kMaxDigits) return fault::width_range;
+  if (stray) return fault::stray_bits;
 
   rans_decoder<plain_lanes> decoder{word_reader{encoder.words.next, room + sizeof room},
                                     tables.decode.data()};
@@ -127,11 +121,10 @@ inline std::uint32_t any_state(random_source& random) {
 template <class Coding>
 table_pair varied_tables() {
   random_source random(7);
-  return make_tables<typename Coding::tokens>(
-      Coding::kContexts, Coding::kExtraBits, [&](std::uint32_t context) {
-        return context % 2 == 0 ? equal_frequencies(Coding::tokens::kCount)
-                                : random_frequencies(Coding::tokens::kCount, random);
-      });
+  return make_tables<typename Coding::tokens>(Coding::kContexts, [&](std::uint32_t context) {
+    return context % 2 == 0 ? equal_frequencies(Coding::tokens::kCount)
+                            : random_frequencies(Coding::tokens::kCount, random);
+  });
 }
 
 }  // namespace skv::test

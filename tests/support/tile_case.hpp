@@ -73,7 +73,7 @@ table_pair tables_for(const tile_case& c, table_kind kind) {
           whole_plan<Coding>(code, mean_pattern(c, i), pattern_at(c.numbers.data(), c.target(), i));
       counts[p.context][p.alphabet_token()] += 1;
     }
-  return make_tables<tokens>(Coding::kContexts, Coding::kExtraBits, [&](std::uint32_t context) {
+  return make_tables<tokens>(Coding::kContexts, [&](std::uint32_t context) {
     if (kind == table_kind::single) return single_token(tokens::kCount, context % tokens::kCount);
     if (kind == table_kind::equal) return equal_frequencies(tokens::kCount);
     return from_weights(counts[context], tokens::kEscape);

@@ -45,7 +45,7 @@ TYPED_TEST(exponent, tokens_count_from_the_scale) {
       const int log2_scale = static_cast<int>(code / 4) - static_cast<int>(kScaleOrigin);
       const int token = log2_number - log2_scale + static_cast<int>(exponent_tokens::kBelow);
       const bool has_token = token >= 0 && token < static_cast<int>(exponent_tokens::kEscape);
-      ASSERT_EQ(p.token, has_token ? static_cast<u32>(token) : exponent_tokens::kEscape)
+      ASSERT_EQ(p.alphabet_token(), has_token ? static_cast<u32>(token) : exponent_tokens::kEscape)
           << "code " << code << ", field " << field;
       ASSERT_EQ(p.context, code % 4);
     }

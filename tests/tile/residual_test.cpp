@@ -117,7 +117,8 @@ TEST(residual, a_finer_mean_is_put_on_the_grid_of_the_numbers) {
       };
       ASSERT_EQ(at(mean).mean, u);
       ASSERT_EQ(at(mean).flip, 0u);
-      ASSERT_EQ(test::whole_plan<coding>(code, mean, number).token, 0u);
+      ASSERT_EQ(test::whole_plan<coding>(code, mean, number).alphabet_token(),
+                residual_tokens::kBelow);
       ASSERT_EQ(at(mean + 7).mean, u) << "less than half a step above";
       ASSERT_EQ(at(mean + 7).flip, 0u);
       ASSERT_EQ(at(mean + 8).mean, u + 1) << "half a step above";
@@ -126,9 +127,11 @@ TEST(residual, a_finer_mean_is_put_on_the_grid_of_the_numbers) {
       ASSERT_EQ(at(mean + 3).context % 4, 1u);
       ASSERT_EQ(at(mean + 7).context % 4, 3u);
       ASSERT_EQ(at(mean + 8).context % 4, 3u);
-      // Token 2 is the neighbour on the mean's side of its point, whichever side that is.
-      ASSERT_EQ(test::whole_plan<coding>(code, mean + 8, number).token, 2u);
-      ASSERT_EQ(test::whole_plan<coding>(code, mean + 7, number + 1).token, 2u);
+      // Residual 1 is the neighbour on the mean's side of its point, whichever side that is.
+      ASSERT_EQ(test::whole_plan<coding>(code, mean + 8, number).alphabet_token(),
+                residual_tokens::kBelow + 1);
+      ASSERT_EQ(test::whole_plan<coding>(code, mean + 7, number + 1).alphabet_token(),
+                residual_tokens::kBelow + 1);
     }
 }
 

@@ -32,6 +32,15 @@ static_assert(SKV_VERSION_MAJOR < 10 && SKV_VERSION_MINOR < 10 && SKV_VERSION_PA
 #define SKV_UNROLL
 #endif
 
+// Loops over the steps of a group: on a GPU they are code, which has no arrays; elsewhere the parts of
+// one step are enough.
+#if defined(__CUDACC__)
+#define SKV_PRAGMA(text) _Pragma(#text)
+#define SKV_UNROLL_STEPS(count) SKV_PRAGMA(unroll(count))
+#else
+#define SKV_UNROLL_STEPS(count)
+#endif
+
 // Lane arithmetic is only fast when every operator dissolves into its caller. (SKV_ISA_SCALAR: the
 // translation unit of the reference lanes, which are in no hurry.)
 #if defined(__CUDACC__)

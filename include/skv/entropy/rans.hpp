@@ -26,7 +26,7 @@ struct rans_decoder {
   using mask = typename Lanes::mask;
 
   typename Lanes::reader words;
-  const std::uint32_t* table;    ///< kSlots entries per context
+  typename Lanes::table table;   ///< kSlots entries per context
   u32 floor = u32(kStateFloor);  ///< states below need a word
 
   /// From here on no state needs a word.
@@ -39,31 +39,28 @@ struct rans_decoder {
   /// Pops the token.
   static SKV_INLINE void token(u32& state, u32 entry) {
     using namespace decode_entry;
-    static_assert(kFrequencyShift - kOffsetShift == kProbabilityBits);
+    static_assert(kFrequencyShift == kProbabilityBits);
     // offset + frequency * kSlots, less the latter again, in the quotient
-    const u32 offset = entry >> kOffsetShift;
-    state = (entry >> kFrequencyShift) * ((state >> kProbabilityBits) - kSlots) + offset;
+    const u32 offset = entry & kPopMask;
+    state = (offset >> kFrequencyShift) * ((state >> kProbabilityBits) - kSlots) + offset;
   }
-  /// The base value of a token.
-  static SKV_INLINE u32 base(u32 entry) { return Lanes::sign_extend_byte(entry); }
-  /// How many raw bits follow it, in the lowest five bits.
-  static SKV_INLINE u32 raw_bits(u32 entry) { return entry >> decode_entry::kBitsShift; }
-  static SKV_INLINE mask is_escape(u32 raw_bits) {
-    return (raw_bits & 31) == u32(decode_entry::kEscapeBits);
-  }
-
-  /// Pops `width` raw bits (below 32).
-  static SKV_INLINE u32 bits(u32& state, u32 width) {
-    const u32 above = u32(~0u) << width;
-    const u32 b = state & (above ^ ~0u);
-    state = state >> width;
-    return b;
+  /// The token; of the escape, a number beyond 4096.
+  static SKV_INLINE u32 token_of(u32 entry) { return entry >> decode_entry::kTokenShift; }
+  /// `escapes`, followed by a bit: is the token the escape?
+  static SKV_INLINE u32 append_escape(u32 escapes, u32 entry) {
+    static_assert(decode_entry::kEscapeShift == 31);
+    return Lanes::append_top(escapes, entry, u32(1));
   }
 
-  /// Do lanes need a word?
-  SKV_INLINE mask is_low(u32 state) const { return Lanes::below(state, floor); }
+  /// Do lanes need a word? `kBeforeTail`: the tail has not been entered.
+  template <bool kBeforeTail>
+  SKV_INLINE mask is_low(u32 state) const {
+    return Lanes::below(state, kBeforeTail ? u32(kStateFloor) : floor);
+  }
   /// Takes a word in the lanes that need one.
   SKV_INLINE void refill(u32& state, mask low) { state = Lanes::take(low, words, state); }
+  /// The numbers of lanes with an escape, a word each.
+  SKV_INLINE u32 escaped(mask escapes) { return Lanes::take(escapes, words, u32(0)); }
 };
 
 /// What all lanes of an encoder share; the states are the caller's, part by part. Within a step,
@@ -74,30 +71,39 @@ struct rans_encoder {
   using mask = typename Lanes::mask;
 
   typename Lanes::writer words;
-  const std::uint32_t* table;  ///< encode_entry::kWords words for each of kMaxTokens per context
+  typename Lanes::table table;  ///< encode_entry::kWords words for each of kMaxTokens per context
 
   struct entry {
     u32 multiplier, packed;
-    SKV_INLINE u32 frequency() const { return packed & encode_entry::kFrequencyMask; }
-    /// Has the token no frequency in this context?
-    SKV_INLINE mask is_unknown() const { return frequency() == u32(0); }
+    /// kSlots - frequency.
+    SKV_INLINE u32 complement() const { return packed & encode_entry::kComplementMask; }
   };
 
-  /// `context` is scaled by 2^kEncodeTableShift.
-  SKV_INLINE entry lookup(u32 context, u32 token) const {
-    const u32 at = context + (token << 1);
+  /// Where the entry of a context (scaled by 2^kEncodeTableShift) and of what kFirst is the lowest
+  /// token of lies.
+  static SKV_INLINE u32 place(u32 context, u32 token) { return context + (token << 1); }
+  /// The place of the same context's escape.
+  static SKV_INLINE u32 escape_of(u32 place) {
+    return place | (encode_entry::kEscapeAt * encode_entry::kWords);
+  }
+  SKV_INLINE entry lookup(u32 place) const {
     static_assert(kMaxTokens * encode_entry::kWords == 1u << kEncodeTableShift &&
                   encode_entry::kWords == 1u << 1);
     entry e;
-    Lanes::lookup_pair(table, at, e.multiplier, e.packed);
+    Lanes::lookup_pair(table, place, e.multiplier, e.packed);
     return e;
   }
 
-  /// In the tail: would pushing `width` raw bits (at most 22) and then the token fill a lane? Where
-  /// this is false, the lane is not high for any of the pushes either.
-  static SKV_INLINE mask fills(u32 state, const entry& e, u32 width) {
-    return state >> (u32(22) - width) >= e.frequency();
+  /// The lowest state onto which `width` raw bits and the token cannot be pushed without reaching 2^32:
+  /// frequency * 2^(23 - width), 0 for a width above 23. Below kStateFloor the two do not go together at all: the token is too
+  /// rare for so many bits, or has no frequency.
+  static SKV_INLINE u32 bound(const entry& e, u32 width) {
+    return Lanes::shift_left(u32(kSlots) - e.complement(), u32(32 - kProbabilityBits) - width);
   }
+  static SKV_INLINE mask is_impossible(u32 bound) { return Lanes::below(bound, u32(kStateFloor)); }
+  static SKV_INLINE mask is_high(u32 state, u32 bound) { return !Lanes::below(state, bound); }
+  /// In the tail: would the push fill a lane? Where this is false, the lane is not high either.
+  static SKV_INLINE mask fills(u32 state, u32 bound) { return is_high(state, bound >> 1); }
 
   /// Moves the low word of the marked lanes to the stream.
   SKV_INLINE void spill(u32& state, mask high) {
@@ -105,16 +111,8 @@ struct rans_encoder {
     state = Lanes::select(high, state >> 16, state);
   }
 
-  /// Pushes `width` (at most 16) raw bits in marked lanes; others must have width and bits 0.
-  SKV_INLINE void bits(u32& state, u32 value, u32 width, mask marked) {
-    spill(state, (state >> (u32(31) - width) >= u32(2)) & marked);
-    state = (state << width) | value;
-  }
-
-  /// Would pushing `width` (at most kBitsWithToken) raw bits and the token reach 2^32?
-  static SKV_INLINE mask is_high(u32 state, const entry& e, u32 width) {
-    return state >> (u32(32 - kProbabilityBits) - width) >= e.frequency();
-  }
+  /// Writes the numbers of lanes with an escape.
+  SKV_INLINE void escape(u32 numbers, mask escapes) { Lanes::put(escapes, words, numbers); }
 
   /// The state after pushing the token onto `x`, which has its raw bits; before them it was not
   /// high.
@@ -124,7 +122,7 @@ struct rans_encoder {
         Lanes::shift_right(Lanes::multiply_high(x + (e.packed >> kIncrementShift), e.multiplier),
                            e.packed >> kDivideShift);
     // x - quotient * f + quotient * kSlots + start
-    return x + quotient * (u32(kSlots) - e.frequency()) + ((e.packed >> kStartShift) & kStartMask);
+    return x + quotient * e.complement() + ((e.packed >> kStartShift) & kStartMask);
   }
 };
 

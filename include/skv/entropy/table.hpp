@@ -14,30 +14,34 @@ namespace skv {
 inline constexpr std::uint32_t kProbabilityBits = 9;
 inline constexpr std::uint32_t kSlots = 1u << kProbabilityBits;
 
-/// Raw bits that can leave the state with a token and still be refilled by one word.
+/// Raw bits that can leave the state with any token and still be refilled by one word. With a token of
+/// frequency f it is log2 f more.
 inline constexpr std::uint32_t kBitsWithToken = 16 - kProbabilityBits;
+
+/// What follows an escape: the number, as a word.
+inline constexpr std::uint32_t kEscapeBits = 16;
 
 /// The table of a context has 2^kDecodeTableShift words, respectively 2^kEncodeTableShift.
 inline constexpr std::uint32_t kDecodeTableShift = kProbabilityBits, kEncodeTableShift = 6;
 
 /// A slot of the decoding table, everything about its token in one word, from the lowest bit on:
-/// base value (8 bits, signed), raw bits (5), slot - start (9), frequency (10). The fields are where
-/// one instruction of a GPU gets each.
+/// slot - start (9 bits), frequency (10), token (12), is it the escape (1).
 namespace decode_entry {
-inline constexpr std::uint32_t kBitsShift = 8, kOffsetShift = 13, kFrequencyShift = 22;
-/// The raw bits of the escape, and of no other token.
-inline constexpr std::uint32_t kEscapeBits = 31;
+inline constexpr std::uint32_t kFrequencyShift = 9, kTokenShift = 19, kEscapeShift = 31;
+/// Both lowest fields.
+inline constexpr std::uint32_t kPopMask = (1u << kTokenShift) - 1;
 }  // namespace decode_entry
 
 /// An entry of the encoding table, two words: the multiplier of the division by the frequency;
-/// and from the lowest bit on frequency (10 bits), shift (5), start (9), in the highest the increment.
+/// and from the lowest bit on kSlots - frequency (10 bits), shift (5), start (9), in the highest the
+/// increment.
 namespace encode_entry {
 inline constexpr std::uint32_t kWords = 2;
 inline constexpr std::uint32_t kDivideShift = 10, kStartShift = 15, kIncrementShift = 31;
-inline constexpr std::uint32_t kFrequencyMask = 0x3ff, kStartMask = 0x1ff;
-/// Which of a context's entries is the escape's: those between the other tokens and it have no
-/// frequency.
-inline constexpr std::uint32_t kEscapeAt = kMaxTokens - 1;
+inline constexpr std::uint32_t kComplementMask = 0x3ff, kStartMask = 0x1ff;
+/// Which of a context's entries is a token's, and the escape's. What lies below or above all tokens
+/// has entries without a frequency, 0 and kAbove.
+inline constexpr std::uint32_t kFirst = 1, kAbove = kMaxTokens - 2, kEscapeAt = kMaxTokens - 1;
 }  // namespace encode_entry
 
 /// floor(x / divisor) = ((x + increment) * multiplier) >> 32 >> shift, for the states that an
@@ -63,19 +67,17 @@ struct divider {
 };
 
 /// Expands the frequencies of one context (they sum to kSlots) into its kSlots decoding entries.
-/// `Tokens` names the alphabet; `extra_bits` raw bits follow every token but the escape.
+/// `Tokens` names the alphabet.
 template <class Tokens>
 constexpr void fill_decode_table(std::span<const std::uint16_t> frequencies,
-                                 std::span<std::uint32_t> entries, std::uint32_t extra_bits = 0) {
+                                 std::span<std::uint32_t> entries) {
   using namespace decode_entry;
   std::uint32_t slot = 0;
   for (std::uint32_t token = 0; token < Tokens::kCount; ++token) {
-    const bool escape = token == Tokens::kEscape;
-    const token_value v = escape ? token_value{0, 0} : Tokens::value(token);
-    const std::uint32_t bits = escape ? kEscapeBits : v.bits + extra_bits;
-    for (std::uint32_t i = 0; i < frequencies[token]; ++i)
-      entries[slot++] = (static_cast<std::uint32_t>(v.base) & 0xff) | bits << kBitsShift |
-                        i << kOffsetShift | std::uint32_t{frequencies[token]} << kFrequencyShift;
+    const std::uint32_t escape = token == Tokens::kEscape ? 1 : 0;
+    const std::uint32_t of_token = std::uint32_t{frequencies[token]} << kFrequencyShift |
+                                   token << kTokenShift | escape << kEscapeShift;
+    for (std::uint32_t i = 0; i < frequencies[token]; ++i) entries[slot++] = of_token | i;
   }
 }
 
@@ -84,16 +86,19 @@ template <class Tokens>
 constexpr void fill_encode_table(std::span<const std::uint16_t> frequencies,
                                  std::span<std::uint32_t> words) {
   using namespace encode_entry;
-  static_assert(Tokens::kEscape == Tokens::kCount - 1);
-  std::fill(words.begin(), words.end(), 0u);
+  static_assert(Tokens::kEscape == Tokens::kCount - 1 && kFirst + Tokens::kEscape == kAbove);
+  for (std::uint32_t at = 0; at < kMaxTokens; ++at) {
+    words[2 * at] = 0;
+    words[2 * at + 1] = kSlots;
+  }
   std::uint32_t start = 0;
   for (std::uint32_t token = 0; token < Tokens::kCount; ++token) {
     const std::uint32_t f = frequencies[token];
-    const divider d = f == 0 ? divider{} : divider::of(f);
-    const std::uint32_t at = token == Tokens::kEscape ? kEscapeAt : token;
+    if (f == 0) continue;
+    const divider d = divider::of(f);
+    const std::uint32_t at = token == Tokens::kEscape ? kEscapeAt : kFirst + token;
     words[2 * at] = d.multiplier;
-    // Only a frequency of 0, or a token alone in its context, can have start kSlots: no one reads it.
-    words[2 * at + 1] = f | (start & kStartMask) << kStartShift | d.shift << kDivideShift |
+    words[2 * at + 1] = (kSlots - f) | start << kStartShift | d.shift << kDivideShift |
                         d.increment << kIncrementShift;
     start += f;
   }

@@ -25,6 +25,7 @@ template <class InstructionSet>
 struct avx512_lanes {
   using reader = word_reader;
   using writer = word_writer;
+  using table = const std::uint32_t*;
   static constexpr std::uint32_t kWidth = 16, kParts = kLanes / kWidth;
   using vector = std::uint32_t __attribute__((vector_size(4 * kWidth)));
   using signed_vector = std::int32_t __attribute__((vector_size(4 * kWidth)));
@@ -52,17 +53,33 @@ struct avx512_lanes {
     return (vector)((signed_vector)a.v >> count);
   }
   static SKV_INLINE u32 shift_out(u32 a, u32 n) { return _mm512_srlv_epi32(a, n); }
-  static SKV_INLINE u32 shift_left(u32 a, u32 n) { return a << (n & 31); }
+  static SKV_INLINE u32 shift_left(u32 a, u32 n) { return _mm512_sllv_epi32(a, n); }
   static SKV_INLINE u32 shift_right(u32 a, u32 n) { return a >> (n & 31); }
-  static SKV_INLINE u32 append_low(u32 a, u32 b, u32 n) {
-    return (a << n) | (b & ((u32(~0u) << n) ^ ~0u));
+  // The bytes of a lane in reverse order, and in each the reversed halves.
+  static SKV_INLINE u32 reverse_bits(u32 a) {
+    const auto lane = [](std::uint32_t first, std::uint32_t second, std::uint32_t third,
+                         std::uint32_t fourth) {
+      return _mm512_broadcast_i32x4(_mm_set_epi32(static_cast<int>(fourth), static_cast<int>(third),
+                                                  static_cast<int>(second),
+                                                  static_cast<int>(first)));
+    };
+    const auto bytes = _mm512_shuffle_epi8(a, lane(0x00010203, 0x04050607, 0x08090a0b, 0x0c0d0e0f));
+    const auto nibble = _mm512_set1_epi8(0xf);
+    const auto low = _mm512_and_si512(bytes, nibble);
+    const auto high = _mm512_and_si512(_mm512_srli_epi32(bytes, 4), nibble);
+    return _mm512_or_si512(
+        _mm512_shuffle_epi8(lane(0xc0408000, 0xe060a020, 0xd0509010, 0xf070b030), low),
+        _mm512_shuffle_epi8(lane(0x0c040800, 0x0e060a02, 0x0d050901, 0x0f070b03), high));
   }
+  static SKV_INLINE u32 append_top(u32 a, u32 b, u32 n) { return _mm512_shldv_epi32(a, b, n); }
+  static SKV_INLINE u32 keep(u32 a) { return a; }
   template <std::uint32_t Bits>
   static SKV_INLINE u32 sign_mask(u32 a) {
     return signed_shift(a << (32 - Bits), 31);
   }
-  static SKV_INLINE u32 float_bits(u32 a) { return (vector)_mm512_cvtepi32_ps(a); }
-  static SKV_INLINE u32 sign_extend_byte(u32 a) { return signed_shift(a << 24, 24); }
+  static SKV_INLINE u32 clip(u32 a, std::uint32_t limit) {
+    return _mm512_max_epi32(_mm512_min_epi32(a, u32(limit)), _mm512_setzero_si512());
+  }
   static SKV_INLINE mask below(u32 a, u32 b) { return a < b; }
   static SKV_INLINE u32 excess(u32 a, u32 b) {
     return _mm512_max_epi32(u32(a.v - b.v), _mm512_setzero_si512());
@@ -70,7 +87,8 @@ struct avx512_lanes {
   static SKV_INLINE u32 floor_log2(u32 a) { return u32(31) - u32(_mm512_lzcnt_epi32(a)); }
   template <std::uint32_t Bits>
   static SKV_INLINE u32 leading_zeros(u32 a) {
-    return _mm512_subs_epu16(_mm512_lzcnt_epi32(a), u32(32 - Bits));  // saturates at 0
+    const u32 zeros = u32(_mm512_lzcnt_epi32(a)) & 31;  // 0 for 0
+    return _mm512_subs_epu16(zeros, u32(32 - Bits));    // saturates at 0
   }
   static SKV_INLINE u32 multiply_high(u32 a, u32 b) {
     const auto even = _mm512_srli_epi64(_mm512_mul_epu32(a, b), 32);

@@ -70,6 +70,13 @@ SKV_DEVICE std::byte* shared() {
   return reinterpret_cast<std::byte*>(memory);
 }
 
+/// The same, but the compiler keeps it rather than computing it anew where it is used.
+template <class T>
+SKV_DEVICE T* keep(T* address) {
+  asm volatile("" : "+l"(address));
+  return address;
+}
+
 // Atomics on device memory, relaxed unless they say otherwise; they return the old value.
 template <class T>
 using atomic = ::cuda::atomic_ref<T, ::cuda::thread_scope_device>;

@@ -45,18 +45,20 @@ struct word_writer {
 ///    from one integer for all lanes; `L::mask`, one truth value per lane, with ! & |;
 /// 3. arithmetic: `min`, `max`, `select(mask, a, b)`, `zero_unless(mask, a)`, `signed_shift(a, n)`
 ///    (to the right, by one count for all lanes), `shift_out(a, n)` (a >> n, for a below 2^31 and any
-///    n), `shift_left` and `shift_right` (by the lowest five bits of any n), `append_low(a, b, n)`
-///    (a, followed by the n lowest bits of b; n below 32), `sign_extend_byte` (of the lowest one), `sign_mask<Bits>`
-///    (all ones where bit Bits - 1 is set), `float_bits` (the float of that value, below 2^24),
+///    n), `shift_left(a, n)` (a << n, for any n), `shift_right` (by the lowest five bits of any n),
+///    `keep` (the same, but sums are not reordered across it), `reverse_bits`, `append_top(a, b, n)`
+///    (a, followed by the n highest bits of b; n below 32), `clip(a, limit)` (a, as a signed integer,
+///    or 0 if it is below, or limit if above), `sign_mask<Bits>` (all ones where bit Bits - 1 is set),
 ///    `below(a, b)` (a < b, of any values), `excess(a, b)` (a - b if that is positive as a signed
 ///    integer, else 0), `floor_log2` (of 1 ... 2^24 - 1; for 0 something from 2^31 on),
-///    `leading_zeros<Bits>` (in the low `Bits` bits, at most 24: 0 for what has more bits, and any
-///    value up to `Bits` for 0; of values below 2^24), `multiply_high` (upper half of the product), `index(part)`
-///    (the numbers of the lanes, 0 ... 31), `any(mask)` and `sum` (wrapping) over a part;
+///    `leading_zeros<Bits>` (in the low `Bits` bits, at most 24: 0 for what has more bits, and for 0;
+///    of values below 2^31), `multiply_high` (upper half of the product), `index(part)` (the numbers
+///    of the lanes, 0 ... 31), `any(mask)` and `sum` (wrapping) over a part;
 /// 4. memory: `load<Pattern>(row, part, count)` and `store<Pattern>(row, part, count, values)`: lane
 ///    i has the i-th pattern of a row; lanes from `count` on are 0, respectively not written; and
 ///    `lookup(table, index)`, a gather of 32-bit entries; `lookup_pair(table, index, a, b)`, the
-///    entries at an even index and after it;
+///    entries at an even index and after it; `L::table` is made from a pointer, on a GPU to shared
+///    memory, aligned to pairs;
 /// 5. `L::reader` and `L::writer`, on the CPU word_reader and word_writer, made from two ends; and
 ///    `take(mask, reader, a)`: marked lanes read consecutive words in lane order, and become their a
 ///    moved up, with the word below; others keep a. Past the end words are anything, and the reader
@@ -66,18 +68,22 @@ struct word_writer {
 ///    writer is overrun.
 /// Two types of lanes never differ in a result.
 template <class L>
-concept lanes = requires(typename L::u32 a, typename L::mask m, const std::uint32_t* table,
+concept lanes = requires(typename L::u32 a, typename L::mask m, typename L::table table,
                          std::byte* row, typename L::reader& reader, typename L::writer& writer) {
   requires L::kParts* L::kWidth == kLanes;
   { L::zero_unless(m, L::shift_out(a, L::excess(a, a))) } -> std::same_as<decltype(a)>;
   { L::template leading_zeros<8>(a) } -> std::same_as<decltype(a)>;
-  { L::select(m, L::multiply_high(a, L::floor_log2(a)), L::index(0)) } -> std::same_as<decltype(a)>;
+  {
+    L::select(m, L::multiply_high(a, L::reverse_bits(a)), L::index(0))
+    } -> std::same_as<decltype(a)>;
   { L::below(a, a) } -> std::same_as<decltype(m)>;
   { L::template load<std::uint16_t>(row, 0u, 0u) } -> std::same_as<decltype(a)>;
   { L::lookup(table, a) } -> std::same_as<decltype(a)>;
-  { L::take(m, reader, L::append_low(a, a, a)) } -> std::same_as<decltype(a)>;
-  { L::shift_left(L::shift_right(a, a), L::sign_extend_byte(a)) } -> std::same_as<decltype(a)>;
-  { L::float_bits(L::template sign_mask<16>(a)) } -> std::same_as<decltype(a)>;
+  { L::take(m, reader, L::append_top(a, a, a)) } -> std::same_as<decltype(a)>;
+  {
+    L::shift_left(L::shift_right(a, a), L::template sign_mask<16>(a))
+    } -> std::same_as<decltype(a)>;
+  { L::clip(L::floor_log2(a), 1u) } -> std::same_as<decltype(a)>;
   L::put(m, writer, a);
 };
 

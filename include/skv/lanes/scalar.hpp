@@ -12,6 +12,7 @@ namespace skv {
 struct scalar_lanes {
   using reader = word_reader;
   using writer = word_writer;
+  using table = const std::uint32_t*;
   static constexpr std::uint32_t kParts = 1, kWidth = kLanes;
 
   struct mask {
@@ -56,21 +57,26 @@ struct scalar_lanes {
   static u32 shift_out(u32 a, u32 n) {
     return each([&](std::uint32_t i) { return n.lane[i] < 32 ? a.lane[i] >> n.lane[i] : 0; });
   }
-  static u32 shift_left(u32 a, u32 n) { return a << (n & 31); }
+  static u32 shift_left(u32 a, u32 n) {
+    return each([&](std::uint32_t i) { return n.lane[i] < 32 ? a.lane[i] << n.lane[i] : 0; });
+  }
   static u32 shift_right(u32 a, u32 n) { return a >> (n & 31); }
-  static u32 append_low(u32 a, u32 b, u32 n) { return (a << n) | (b & ((u32(1) << n) - 1)); }
+  static u32 reverse_bits(u32 a) {
+    return each([&](std::uint32_t i) {
+      std::uint32_t reversed = 0;
+      for (std::uint32_t bit = 0; bit < 32; ++bit) reversed |= (a.lane[i] >> bit & 1) << (31 - bit);
+      return reversed;
+    });
+  }
+  static u32 append_top(u32 a, u32 b, u32 n) { return (a << n) | (b >> 1 >> (u32(31) - n)); }
+  static u32 keep(u32 a) { return a; }
   template <std::uint32_t Bits>
   static u32 sign_mask(u32 a) {
     return signed_shift(a << (32 - Bits), 31);
   }
-  static u32 float_bits(u32 a) {
+  static u32 clip(u32 a, std::uint32_t limit) {
     return each([&](std::uint32_t i) {
-      return std::bit_cast<std::uint32_t>(static_cast<float>(a.lane[i]));
-    });
-  }
-  static u32 sign_extend_byte(u32 a) {
-    return each([&](std::uint32_t i) {
-      return static_cast<std::uint32_t>(static_cast<std::int8_t>(a.lane[i] & 0xff));
+      return a.lane[i] >> 31 != 0 ? 0 : a.lane[i] < limit ? a.lane[i] : limit;
     });
   }
   static mask below(u32 a, u32 b) { return a < b; }
@@ -91,7 +97,7 @@ struct scalar_lanes {
   template <std::uint32_t Bits>
   static u32 leading_zeros(u32 a) {
     return each([&](std::uint32_t i) {
-      std::uint32_t zeros = Bits;
+      std::uint32_t zeros = a.lane[i] == 0 ? 0 : Bits;
       for (std::uint32_t v = a.lane[i]; v != 0 && zeros != 0; v >>= 1) --zeros;
       return zeros;
     });

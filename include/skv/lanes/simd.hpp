@@ -22,6 +22,7 @@ template <class InstructionSet>
 struct simd_lanes {
   using reader = word_reader;
   using writer = word_writer;
+  using table = const std::uint32_t*;
   static constexpr std::uint32_t kWidth = 8, kParts = kLanes / kWidth;
   using vector = std::uint32_t __attribute__((vector_size(4 * kWidth)));
   using signed_vector = std::int32_t __attribute__((vector_size(4 * kWidth)));
@@ -71,21 +72,60 @@ struct simd_lanes {
     return a >> min(n, u32(31));
 #endif
   }
-  static SKV_INLINE u32 shift_left(u32 a, u32 n) { return a << (n & 31); }
-  static SKV_INLINE u32 shift_right(u32 a, u32 n) { return a >> (n & 31); }
-  static SKV_INLINE u32 append_low(u32 a, u32 b, u32 n) {
-    return (a << n) | (b & ((u32(~0u) << n) ^ ~0u));
+  static SKV_INLINE u32 shift_left(u32 a, u32 n) {
+#if defined(__AVX2__)
+    return (vector)_mm256_sllv_epi32((__m256i)a.v, (__m256i)n.v);
+#else
+    const u32 all_but_one = min(n, u32(31));
+    return (a << all_but_one) << (min(n, u32(32)) - all_but_one);
+#endif
   }
+  static SKV_INLINE u32 shift_right(u32 a, u32 n) { return a >> (n & 31); }
+  static SKV_INLINE u32 reverse_bits(u32 a) {
+#if defined(__AVX2__)
+    // The bytes of a lane in reverse order, and in each the reversed halves.
+    const auto bytes =
+        _mm256_shuffle_epi8((__m256i)a.v, both_halves(0x0405060700010203, 0x0c0d0e0f08090a0b));
+    const auto nibble = _mm256_set1_epi8(0xf);
+    const auto low = _mm256_and_si256(bytes, nibble);
+    const auto high = _mm256_and_si256(_mm256_srli_epi32(bytes, 4), nibble);
+    return (vector)_mm256_or_si256(
+        _mm256_shuffle_epi8(both_halves(0xe060a020c0408000, 0xf070b030d0509010), low),
+        _mm256_shuffle_epi8(both_halves(0x0e060a020c040800, 0x0f070b030d050901), high));
+#else
+    a = ((a >> 1) & 0x55555555) | ((a & 0x55555555) << 1);
+    a = ((a >> 2) & 0x33333333) | ((a & 0x33333333) << 2);
+    a = ((a >> 4) & 0x0f0f0f0f) | ((a & 0x0f0f0f0f) << 4);
+    a = ((a >> 8) & 0x00ff00ff) | ((a & 0x00ff00ff) << 8);
+    return (a >> 16) | (a << 16);
+#endif
+  }
+  static SKV_INLINE u32 append_top(u32 a, u32 b, u32 n) {
+#if defined(__AVX2__)
+    return (a << n) | u32((vector)_mm256_srlv_epi32((__m256i)b.v, (__m256i)(32 - n.v)));
+#else
+    return (a << n) | (b >> 1 >> (u32(31) - n));
+#endif
+  }
+  static SKV_INLINE u32 keep(u32 a) { return a; }
   template <std::uint32_t Bits>
   static SKV_INLINE u32 sign_mask(u32 a) {
     return signed_shift(a << (32 - Bits), 31);
   }
-  static SKV_INLINE u32 float_bits(u32 a) {
-    return (vector) __builtin_convertvector((signed_vector)a.v, float_vector);
+  static SKV_INLINE u32 clip(u32 a, std::uint32_t limit) {
+#if defined(__AVX2__)
+    return (vector)_mm256_max_epi32(_mm256_min_epi32((__m256i)a.v, (__m256i)u32(limit).v),
+                                    _mm256_setzero_si256());
+#else
+    return min(excess(a, u32(0)), u32(limit));
+#endif
   }
-  static SKV_INLINE u32 sign_extend_byte(u32 a) { return signed_shift(a << 24, 24); }
   static SKV_INLINE mask below(u32 a, u32 b) {
+#if defined(__AVX2__)
+    return !(max(a, b) == a);
+#else
     return {(signed_vector)(a.v ^ 0x80000000u) < (signed_vector)(b.v ^ 0x80000000u)};
+#endif
   }
   static SKV_INLINE u32 excess(u32 a, u32 b) {
 #if defined(__AVX2__)
@@ -101,17 +141,16 @@ struct simd_lanes {
     const auto f = __builtin_convertvector((signed_vector)a.v, float_vector);
     return ((vector)f >> 23) - 127;
   }
+  // From the exponent of the value as a float, which is exact below 2^24; one less, so that for 0,
+  // which has the exponent 0, it wraps.
   template <std::uint32_t Bits>
   static SKV_INLINE u32 leading_zeros(u32 a) {
     const auto f = __builtin_convertvector((signed_vector)a.v, float_vector);
+    const u32 exponent = ((vector)f >> 23) - 1;
 #if defined(__AVX2__)
-    // Saturates at 0; the exponent of 0 is 0.
-    const auto zeros =
-        _mm256_subs_epu16(_mm256_set1_epi32(126 + Bits), _mm256_srli_epi32((__m256i)f, 23));
-    return (vector)_mm256_min_epu32(zeros, _mm256_set1_epi32(Bits));
+    return (vector)_mm256_subs_epu16(_mm256_set1_epi32(125 + Bits), (__m256i)exponent.v);
 #else
-    const u32 exponent = (vector)f >> 23;
-    return min(max(u32(126 + Bits), exponent) - exponent, u32(Bits));
+    return max(u32(125 + Bits), exponent) - exponent;
 #endif
   }
   static SKV_INLINE u32 multiply_high(u32 a, u32 b) {
@@ -238,6 +277,12 @@ struct simd_lanes {
   friend SKV_INLINE mask operator!(mask a) { return {~a.v}; }
 
  private:
+#if defined(__AVX2__)
+  static SKV_INLINE __m256i both_halves(std::uint64_t low, std::uint64_t high) {
+    const auto a = static_cast<long long>(low), b = static_cast<long long>(high);
+    return _mm256_setr_epi64x(a, b, a, b);
+  }
+#endif
   // __builtin_convertvector does the same, in many more instructions (GCC 12).
   template <class Pattern>
   static SKV_INLINE vector widen(const std::byte* from) {

@@ -35,6 +35,20 @@ struct warp_writer {
   SKV_DEVICE std::byte* written() const { return reinterpret_cast<std::byte*>(words + left); }
 };
 
+#if defined(__CUDACC__)
+/// A table in shared memory, by its address there. Out of a shuffle, so that the compiler keeps it
+/// rather than computing it anew.
+struct warp_table {
+  std::uint32_t address;
+
+  explicit SKV_DEVICE warp_table(const std::uint32_t* entries)
+      : address(device::shuffle(static_cast<std::uint32_t>(__cvta_generic_to_shared(entries)), 0)) {
+  }
+};
+#else
+using warp_table = const std::uint32_t*;
+#endif
+
 /// Every function but those on one lane's integers is a collective of the warp.
 struct warp_lanes {
   static constexpr std::uint32_t kParts = 1, kWidth = kLanes;
@@ -42,6 +56,7 @@ struct warp_lanes {
   using mask = bool;
   using reader = warp_reader;
   using writer = warp_writer;
+  using table = warp_table;
 
   static SKV_DEVICE u32 index(std::uint32_t /*part*/) { return device::lane(); }
   static SKV_DEVICE u32 min(u32 a, u32 b) { return a < b ? a : b; }
@@ -67,18 +82,27 @@ struct warp_lanes {
     return signed_shift(a << (32 - Bits), 31);
 #endif
   }
-  static SKV_DEVICE u32 sign_extend_byte(u32 a) {
-    return static_cast<u32>(static_cast<std::int8_t>(a));
+  static SKV_DEVICE u32 clip(u32 a, std::uint32_t limit) {
+    const auto i = static_cast<std::int32_t>(a), most = static_cast<std::int32_t>(limit);
+    const std::int32_t below = i < most ? i : most;
+    return static_cast<u32>(below < 0 ? 0 : below);
+  }
+  static SKV_DEVICE u32 keep(u32 a) {
+#if defined(__CUDACC__)
+    asm("" : "+r"(a));
+#endif
+    return a;
   }
 #if defined(__CUDACC__)
   static SKV_DEVICE u32 shift_out(u32 a, u32 n) { return __funnelshift_rc(a, 0, n); }
-  static SKV_DEVICE u32 shift_left(u32 a, u32 n) { return __funnelshift_l(0, a, n); }
-  static SKV_DEVICE u32 shift_right(u32 a, u32 n) { return __funnelshift_r(a, 0, n); }
-  // The low bits of b, turned to its top, move into a from below.
-  static SKV_DEVICE u32 append_low(u32 a, u32 b, u32 n) {
-    return __funnelshift_l(__funnelshift_r(b, b, n), a, n);
+  static SKV_DEVICE u32 shift_left(u32 a, u32 n) {
+    u32 shifted;
+    asm("shl.b32 %0, %1, %2;" : "=r"(shifted) : "r"(a), "r"(n));  // 0 for n from 32 on
+    return shifted;
   }
-  static SKV_DEVICE u32 float_bits(u32 a) { return __float_as_uint(__uint2float_rn(a)); }
+  static SKV_DEVICE u32 shift_right(u32 a, u32 n) { return __funnelshift_r(a, 0, n); }
+  static SKV_DEVICE u32 reverse_bits(u32 a) { return __brev(a); }
+  static SKV_DEVICE u32 append_top(u32 a, u32 b, u32 n) { return __funnelshift_l(b, a, n); }
   static SKV_DEVICE u32 floor_log2(u32 a) {
     u32 log;
     asm("bfind.u32 %0, %1;" : "=r"(log) : "r"(a));
@@ -93,10 +117,14 @@ struct warp_lanes {
   }
 #else
   static SKV_DEVICE u32 shift_out(u32 a, u32 n) { return n < 32 ? a >> n : 0; }
-  static SKV_DEVICE u32 shift_left(u32 a, u32 n) { return a << (n & 31); }
+  static SKV_DEVICE u32 shift_left(u32 a, u32 n) { return n < 32 ? a << n : 0; }
   static SKV_DEVICE u32 shift_right(u32 a, u32 n) { return a >> (n & 31); }
-  static SKV_DEVICE u32 append_low(u32 a, u32 b, u32 n) { return a << n | (b & ~(~u32(0) << n)); }
-  static SKV_DEVICE u32 float_bits(u32 a) { return std::bit_cast<u32>(static_cast<float>(a)); }
+  static SKV_DEVICE u32 reverse_bits(u32 a) {
+    u32 reversed = 0;
+    for (int bit = 0; bit < 32; ++bit) reversed = reversed << 1 | (a >> bit & 1);
+    return reversed;
+  }
+  static SKV_DEVICE u32 append_top(u32 a, u32 b, u32 n) { return a << n | b >> 1 >> (31 - n); }
   static SKV_DEVICE u32 floor_log2(u32 a) { return static_cast<u32>(std::bit_width(a)) - 1; }
   static SKV_DEVICE u32 multiply_high(u32 a, u32 b) {
     return static_cast<u32>((std::uint64_t{a} * b) >> 32);
@@ -120,16 +148,26 @@ struct warp_lanes {
     const u32 i = device::lane();
     if (i < count) reinterpret_cast<Pattern*>(row)[i] = static_cast<Pattern>(a);
   }
-  static SKV_DEVICE u32 lookup(const std::uint32_t* table, u32 at) { return table[at]; }
+  static SKV_DEVICE u32 lookup(const std::uint32_t* t, u32 at) { return t[at]; }
   /// The table is aligned to pairs.
-  static SKV_DEVICE void lookup_pair(const std::uint32_t* table, u32 at, u32& first, u32& second) {
+  static SKV_DEVICE void lookup_pair(const std::uint32_t* t, u32 at, u32& first, u32& second) {
     struct alignas(8) pair {
       u32 first, second;
     };
-    const pair p = *reinterpret_cast<const pair*>(table + at);
+    const pair p = *reinterpret_cast<const pair*>(t + at);
     first = p.first;
     second = p.second;
   }
+#if defined(__CUDACC__)
+  static SKV_DEVICE u32 lookup(table t, u32 at) {
+    u32 entry;
+    asm("ld.shared.u32 %0, [%1];" : "=r"(entry) : "r"(t.address + 4 * at));
+    return entry;
+  }
+  static SKV_DEVICE void lookup_pair(table t, u32 at, u32& first, u32& second) {
+    asm("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(first), "=r"(second) : "r"(t.address + 4 * at));
+  }
+#endif
 
   static SKV_DEVICE u32 take(mask m, reader& in, u32 a) {
     const u32 marked = device::ballot(m);

@@ -130,8 +130,7 @@ result<profile_ptr> default_profile(format_id target, mean_source source, format
 std::vector<double> default_token_shares(format_id target, mean_source source, format_id mean);
 
 /// Frequencies summing to kSlots, nearest to `counts` [tokens] in coded length: tokens too rare
-/// for a slot of their own get none and are escaped; the escape has at least 1.
-std::vector<std::uint16_t> normalise_counts(std::span<const double> counts, std::uint32_t escape,
-                                            std::uint32_t escape_bits);
+/// for a slot of their own get none and are escaped; the escape has at least 1, and no token all.
+std::vector<std::uint16_t> normalise_counts(std::span<const double> counts, std::uint32_t escape);
 
 }  // namespace skv

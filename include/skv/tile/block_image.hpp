@@ -50,6 +50,11 @@ SKV_HOST_DEVICE constexpr std::size_t plane_bytes(bool has_plane, tile_shape sha
   return has_plane ? (shape.elements() + 3) / 4 * 4 : 0;
 }
 
+/// Steps of a row go in groups of so many, the last of which may have fewer: the words of a group's
+/// escapes follow those of its tokens.
+inline constexpr std::uint32_t kGroupSteps = 4;
+inline constexpr std::uint32_t kGroupNumbers = kGroupSteps * kLanes;
+
 /// Steps in a row: lanes are contiguous numbers of one token, the last step may lack some.
 SKV_HOST_DEVICE constexpr std::uint32_t steps_per_token(std::uint32_t width) {
   return (width + kLanes - 1) / kLanes;

@@ -28,12 +28,57 @@ struct tile_decoder {
   u32 states[kParts];
   tile_hash<Lanes> data_hash, prediction_hash;
 
-  /// Decodes the `count` numbers of `token` from number `first` of its row on; `kAll`: kLanes.
-  /// `plane`: the row's raw bytes.
+  SKV_INLINE void enter_tail() {
+    coder.enter_tail();
+    for (u32& s : states) s = s - kStateFloor;
+  }
+
+  /// Decodes a group of `steps` steps: the numbers of `token` from number `first` of its row on, of which
+  /// there are `count`; `kAll`: kLanes in each step, and no tail; `kWhole`: the group has all its steps. The tail is entered before step
+  /// `tail_at`, if there is one. `plane`: the row's raw bytes.
+  template <bool kAll, bool kWhole, class Rows, class Scales>
+  SKV_INLINE void group(std::uint32_t token, std::uint32_t first, std::uint32_t count,
+                        std::uint32_t steps, std::uint32_t tail_at, const Rows& rows,
+                        const Mean& mean, const Scales& scales, const std::byte* plane) {
+    u32 escapes[kParts];  // a bit for every step
+    for (u32& e : escapes) e = u32(0);
+    const tile_hash<Lanes> hash_before = data_hash;
+    SKV_UNROLL_STEPS(kWhole ? kGroupSteps : 1)
+    for (std::uint32_t k = 0; k < (kWhole ? kGroupSteps : steps); ++k) {
+      if (!kAll && k == tail_at) enter_tail();
+      const std::uint32_t left = kAll ? kLanes : count - k * kLanes;
+      step<kAll>(token, first + k * kLanes, left, rows, mean, scales, plane, escapes);
+    }
+    u32 any_escapes(0);
+    for (const u32& e : escapes) any_escapes = any_escapes | e;
+    if (!Lanes::any(any_escapes != u32(0))) [[likely]]
+      return;
+    // Escapes have left anything; what their group's hash is, is known when they are replaced.
+    data_hash = hash_before;
+    SKV_UNROLL_STEPS(1)
+    for (std::uint32_t k = 0; k < steps; ++k) {
+      const std::uint32_t at = first + k * kLanes, left = kAll ? kLanes : count - k * kLanes;
+      SKV_UNROLL
+      for (std::uint32_t part = 0; part < kParts; ++part) {
+        const auto escaped = (escapes[part] >> (steps - 1 - k) & 1) != u32(0);
+        u32 numbers = rows.template load<Lanes>(token, at, part, left);
+        if (Lanes::any(escaped)) {
+          numbers = Lanes::select(escaped, coder.escaped(escaped) & kNumberMask, numbers);
+          rows.template store<Lanes>(token, at, part, left, numbers);
+        }
+        data_hash.append(part, numbers);
+      }
+    }
+  }
+
+ private:
+  static constexpr std::uint32_t kNumberMask = (1u << Coding::kTarget.bits()) - 1;
+
+  /// Decodes a step, and appends to `escapes` which of its tokens are.
   template <bool kAll, class Rows, class Scales>
   SKV_INLINE void step(std::uint32_t token, std::uint32_t first, std::uint32_t count,
                        const Rows& rows, const Mean& mean, const Scales& scales,
-                       const std::byte* plane) {
+                       const std::byte* plane, u32 (&escapes)[kParts]) {
     // Each loop is short, and its parts are independent: their latencies overlap.
     typename Coding::template grid<Lanes> grids[kParts];
     SKV_UNROLL
@@ -46,56 +91,23 @@ struct tile_decoder {
       if constexpr (Mean::kOutside) prediction_hash.append(part, mu);
       grids[part] = Coding::template make_grid<Lanes, kDecodeTableShift>(scale, mu, plane_byte);
     }
-    u32 entries[kParts], popped_states[kParts], numbers[kParts];
-    typename Coding::template popped<Lanes> popped[kParts];
+    u32 entries[kParts];
     SKV_UNROLL
     for (std::uint32_t part = 0; part < kParts; ++part)
       entries[part] = coder.lookup(states[part], grids[part].context);
-    bool any_second = false;
     SKV_UNROLL
     for (std::uint32_t part = 0; part < kParts; ++part) {
       const active_lanes<Lanes, kAll> active(part, count);
-      popped_states[part] = states[part];
-      popped[part] = Coding::template pop_token<Lanes>(popped_states[part], entries[part],
-                                                       grids[part], active);
-      any_second |= Lanes::any(popped[part].second);
-    }
-    const auto pop_bits = [&]<bool kAnySecond> {
-      SKV_UNROLL
-      for (std::uint32_t part = 0; part < kParts; ++part) {
-        const active_lanes<Lanes, kAll> active(part, count);
-        u32 state = popped_states[part];
-        numbers[part] =
-            Coding::template pop_bits<Lanes, kAnySecond>(state, grids[part], popped[part]);
-        coder.refill(state, active.among(coder.is_low(state)));
-        states[part] = active.or_else(state, states[part]);
-      }
-    };
-    if (!any_second) [[likely]] {
-      pop_bits.template operator()<false>();
-    } else {
-      pop_bits.template operator()<true>();
-      SKV_UNROLL
-      for (std::uint32_t part = 0; part < kParts; ++part)
-        numbers[part] = Coding::template pop_second<Lanes>(coder, states[part], grids[part],
-                                                           popped[part], numbers[part]);
-    }
-    SKV_UNROLL
-    for (std::uint32_t part = 0; part < kParts; ++part) {
-      const active_lanes<Lanes, kAll> active(part, count);
-      data_hash.append(part, active.or_zero(numbers[part]));
-      rows.template store<Lanes>(token, first, part, count, numbers[part]);
+      u32 state = states[part];
+      const u32 number = Coding::template pop<Lanes>(state, entries[part], grids[part]);
+      coder.refill(state, active.among(coder.template is_low<kAll>(state)));
+      states[part] = active.or_else(state, states[part]);
+      escapes[part] = coder.append_escape(escapes[part], active.or_zero(entries[part]));
+      data_hash.append(part, active.or_zero(number));
+      rows.template store<Lanes>(token, first, part, count, number);
     }
   }
 };
-
-/// How many steps are decoded at once: addresses of all but the first are then immediates, which
-/// pays where a step is few instructions. Rows say so by `kStepsAtOnce`.
-template <class Rows>
-inline constexpr std::int32_t kStepsAtOnce = 1;
-template <class Rows>
-requires requires { Rows::kStepsAtOnce; }
-inline constexpr std::int32_t kStepsAtOnce<Rows> = Rows::kStepsAtOnce;
 
 /// Decodes a block image of `image_bytes` bytes. The caller compares the hashes with the record.
 /// Any bytes whatever are safe to decode: nothing but `rows` is written, and nothing is read
@@ -110,13 +122,13 @@ SKV_INLINE decoded_tile decode_tile(tile_shape shape, const std::byte* image,
 
   const std::size_t words_at = kStateBytes + plane_bytes(Coding::kPlane, shape);
   const std::uint32_t steps = steps_per_token(shape.width);
-  std::uint64_t until_tail = std::uint64_t{shape.tokens} * steps;
+  std::uint32_t until_tail = shape.tokens * steps;
   if (image_bytes < words_at || (image_bytes - words_at) % 2 != 0 || tail_steps > until_tail)
     return {};
   until_tail -= tail_steps;
 
   tile_decoder<Lanes, Coding, Mean> tile{
-      {{image + words_at, image + image_bytes}, table}, {}, {}, {}};
+      {{image + words_at, image + image_bytes}, typename Lanes::table(table)}, {}, {}, {}};
   bool well_formed = true;
   SKV_UNROLL
   for (std::uint32_t part = 0; part < Lanes::kParts; ++part) {
@@ -127,31 +139,28 @@ SKV_INLINE decoded_tile decode_tile(tile_shape shape, const std::byte* image,
   const std::byte* plane = image + kStateBytes;
   bool in_tail = false;
   for (std::uint32_t token = 0; token < shape.tokens; ++token, plane += shape.width) {
-    // Whole steps before the tail, nearly all there are, have a loop that asks for neither.
-    const auto before_tail = static_cast<std::uint32_t>(until_tail < steps ? until_tail : steps);
+    const std::uint32_t before_tail = until_tail < steps ? until_tail : steps;
     until_tail -= before_tail;
+    // Whole groups before the tail, nearly all there are, have a loop that asks for neither.
     const std::uint32_t whole =
         shape.width / kLanes < before_tail ? shape.width / kLanes : before_tail;
-    const auto whole_end = static_cast<std::int32_t>(kLanes * whole);
-    const auto whole_step = [&](std::int32_t first) {
-      tile.template step<true>(token, static_cast<std::uint32_t>(first), kLanes, rows, mean, scales,
-                               plane);
-    };
-    constexpr std::int32_t kAtOnce = kStepsAtOnce<Rows> * kLanes;
-    std::int32_t next = 0;
-    for (; next + kAtOnce <= whole_end; next += kAtOnce) {
-      SKV_UNROLL
-      for (std::int32_t i = 0; i < kAtOnce; i += kLanes) whole_step(next + i);
-    }
-    for (; kAtOnce > kLanes && next < whole_end; next += kLanes) whole_step(next);
-    for (std::uint32_t step = whole; step < steps; ++step) {
-      if (step == before_tail && !in_tail) {
-        in_tail = true;
-        tile.coder.enter_tail();
-        for (u32& s : tile.states) s = s - kStateFloor;
+    std::int32_t first = 0;  // counted down groups: a bound would be computed again and again
+    for (std::uint32_t groups = whole / kGroupSteps; groups != 0; --groups, first += kGroupNumbers)
+      tile.template group<true, true>(token, static_cast<std::uint32_t>(first), kLanes, kGroupSteps,
+                                      kGroupSteps, rows, mean, scales, plane);
+    for (std::uint32_t step = whole / kGroupSteps * kGroupSteps; step < steps;
+         step += kGroupSteps) {
+      const std::uint32_t from = step * kLanes;
+      const std::uint32_t in_group = steps - step < kGroupSteps ? steps - step : kGroupSteps;
+      if (step + in_group <= whole) {
+        tile.template group<true, false>(token, from, kLanes, in_group, kGroupSteps, rows, mean,
+                                         scales, plane);
+      } else {
+        const std::uint32_t tail_at = in_tail ? kGroupSteps : before_tail - step;
+        in_tail |= tail_at < in_group;
+        tile.template group<false, false>(token, from, shape.width - from, in_group, tail_at, rows,
+                                          mean, scales, plane);
       }
-      const std::uint32_t first = step * kLanes;
-      tile.template step<false>(token, first, shape.width - first, rows, mean, scales, plane);
     }
   }
 

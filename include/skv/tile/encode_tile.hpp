@@ -24,101 +24,200 @@ struct encoded_tile {
 template <class Lanes, class Coding, class Mean>
 struct tile_encoder {
   using u32 = typename Lanes::u32;
+  using mask = typename Lanes::mask;
   static constexpr std::uint32_t kParts = Lanes::kParts;
 
   rans_encoder<Lanes> coder;
   u32 states[kParts];
   tile_hash<Lanes> data_hash, prediction_hash;
-  std::uint32_t power = 1;
   std::uint32_t tail_steps = 0;
   bool in_tail = true;
 
-  /// Encodes the `count` numbers of `token` from number `first` of its row on; `kAll`: kLanes, and
-  /// the tail has ended. `plane`: room for the row's raw bytes.
+  /// Encodes a group of `steps` steps: the numbers of `token` from number `first` of its row on, of which
+  /// there are `count`; `kAll`: kLanes in each step, and the tail has ended. `plane`: room for the row's
+  /// raw bytes.
   template <bool kAll, class Rows, class Scales>
-  SKV_INLINE void step(std::uint32_t token, std::uint32_t first, std::uint32_t count,
-                       const Rows& rows, const Mean& mean, const Scales& scales, std::byte* plane) {
+  SKV_INLINE void group(std::uint32_t token, std::uint32_t first, std::uint32_t count,
+                        std::uint32_t steps, const Rows& rows, const Mean& mean,
+                        const Scales& scales, std::byte* plane) {
     using active_lanes = skv::active_lanes<Lanes, kAll>;
+    const auto left = [&](std::uint32_t k) { return kAll ? kLanes : count - k * kLanes; };
+
+    push pushes[kGroupSteps][kParts];
+    auto any_escapes = Lanes::below(u32(0), u32(0));
+    SKV_UNROLL_STEPS(kGroupSteps)
+    for (std::uint32_t i = 0; i < kGroupSteps; ++i) {
+      const std::uint32_t k = kGroupSteps - 1 - i;
+      if (k >= steps) continue;
+      prepare(token, first + k * kLanes, left(k), rows, mean, scales, plane, pushes[k]);
+      SKV_UNROLL
+      for (std::uint32_t part = 0; part < kParts; ++part)
+        any_escapes = any_escapes |
+                      active_lanes(part, left(k)).among(coder.is_impossible(pushes[k][part].bound));
+    }
+
+    const typename Lanes::writer words_before = coder.words;
+    if (Lanes::any(any_escapes)) [[unlikely]] {
+      SKV_UNROLL_STEPS(kGroupSteps)
+      for (std::uint32_t k = 0; k < kGroupSteps; ++k) {
+        if (k >= steps) continue;
+        SKV_UNROLL
+        for (std::uint32_t part = 0; part < kParts; ++part)
+          pushes[k][part].escape(coder, coder.is_impossible(pushes[k][part].bound));
+      }
+      write_escapes<kAll>(token, first, count, steps, rows, pushes);
+    }
+
+    tail_state before{{}, tail_steps, in_tail};
+    u32 lowest(~0u);
+    for (std::uint32_t part = 0; part < kParts; ++part) before.states[part] = states[part];
+    SKV_UNROLL_STEPS(kGroupSteps)
+    for (std::uint32_t i = 0; i < kGroupSteps; ++i) {
+      const std::uint32_t k = kGroupSteps - 1 - i;
+      if (k >= steps) continue;
+      push_step<kAll>(left(k), pushes[k]);
+      if (Coding::kMayUnderflow && (kAll || !in_tail)) {
+        SKV_UNROLL
+        for (const u32& x : states) lowest = Lanes::min(lowest, x);
+      }
+    }
+    if (Coding::kMayUnderflow && Lanes::any(Lanes::below(lowest, u32(kStateFloor)))) [[unlikely]]
+      push_again<kAll>(token, first, count, steps, rows, pushes, before, words_before);
+  }
+
+ private:
+  /// What is pushed for a part of a step.
+  struct push {
+    typename Coding::template plan<Lanes> plan;
+    u32 place;  ///< of the token's entry
+    typename rans_encoder<Lanes>::entry entry;
+    u32 bound;
+
+    SKV_INLINE void look_up(const rans_encoder<Lanes>& coder) {
+      entry = coder.lookup(place);
+      bound = coder.bound(entry, plan.width);
+    }
+    /// Marked lanes push the escape.
+    SKV_INLINE void escape(const rans_encoder<Lanes>& coder, mask escapes) {
+      if (!Lanes::any(escapes)) return;
+      place = Lanes::select(escapes, coder.escape_of(place), place);
+      plan.width = Lanes::select(escapes, u32(Coding::kEscapeWidth), plan.width);
+      look_up(coder);
+    }
+  };
+  /// Where a group begins.
+  struct tail_state {
+    u32 states[kParts];
+    std::uint32_t tail_steps;
+    bool in_tail;
+  };
+
+  /// The numbers of escapes, from the last step and lane on.
+  template <bool kAll, class Rows>
+  SKV_INLINE void write_escapes(std::uint32_t token, std::uint32_t first, std::uint32_t count,
+                                std::uint32_t steps, const Rows& rows,
+                                const push (&pushes)[kGroupSteps][kParts]) {
+    SKV_UNROLL_STEPS(kGroupSteps)
+    for (std::uint32_t i = 0; i < kGroupSteps; ++i) {
+      const std::uint32_t k = kGroupSteps - 1 - i;
+      if (k >= steps) continue;
+      const std::uint32_t left = kAll ? kLanes : count - k * kLanes;
+      SKV_UNROLL
+      for (std::uint32_t j = 0; j < kParts; ++j) {
+        const std::uint32_t part = kParts - 1 - j;
+        const u32 place = pushes[k][part].place;
+        const auto escapes =
+            active_lanes<Lanes, kAll>(part, left).among(place == coder.escape_of(place));
+        if (Lanes::any(escapes))
+          coder.escape(rows.template load<Lanes>(token, first + k * kLanes, part, left), escapes);
+      }
+    }
+  }
+
+  template <bool kAll>
+  SKV_INLINE void push_step(std::uint32_t count, const push (&pushes)[kParts]) {
+    using active_lanes = skv::active_lanes<Lanes, kAll>;
+    if (!kAll && in_tail) [[unlikely]] {
+      bool is_full = false;
+      SKV_UNROLL
+      for (std::uint32_t part = 0; part < kParts; ++part)
+        is_full |= Lanes::any(
+            active_lanes(part, count).among(coder.fills(states[part], pushes[part].bound)));
+      continue_tail(is_full);
+    }
+    SKV_UNROLL
+    for (std::uint32_t j = 0; j < kParts; ++j) {
+      const std::uint32_t part = kParts - 1 - j;
+      coder.spill(states[part],
+                  active_lanes(part, count).among(coder.is_high(states[part], pushes[part].bound)));
+    }
+    SKV_UNROLL
+    for (std::uint32_t part = 0; part < kParts; ++part) {
+      const push& p = pushes[part];
+      const u32 with_bits = Coding::template push_bits<Lanes>(states[part], p.plan);
+      states[part] =
+          active_lanes(part, count).or_else(coder.token(with_bits, p.entry), states[part]);
+    }
+  }
+
+  /// Rarely a state is below kStateFloor after a push of many bits. The number is an escape instead: of
+  /// every lane one after the other, until there is none.
+  template <bool kAll, class Rows>
+  SKV_INLINE void push_again(std::uint32_t token, std::uint32_t first, std::uint32_t count,
+                             std::uint32_t steps, const Rows& rows,
+                             push (&pushes)[kGroupSteps][kParts], const tail_state& before,
+                             const typename Lanes::writer& words_before) {
+    for (bool again = true; again;) {
+      coder.words = words_before;
+      tail_steps = before.tail_steps;
+      in_tail = before.in_tail;
+      for (std::uint32_t part = 0; part < kParts; ++part) states[part] = before.states[part];
+      write_escapes<kAll>(token, first, count, steps, rows, pushes);
+      again = false;
+      mask found[kParts];
+      for (mask& m : found) m = u32(0) != u32(0);
+      SKV_UNROLL_STEPS(kGroupSteps)
+      for (std::uint32_t i = 0; i < kGroupSteps; ++i) {
+        const std::uint32_t k = kGroupSteps - 1 - i;
+        if (k >= steps) continue;
+        push_step<kAll>(kAll ? kLanes : count - k * kLanes, pushes[k]);
+        if (!kAll && in_tail) continue;
+        SKV_UNROLL
+        for (std::uint32_t part = 0; part < kParts; ++part) {
+          const auto low = Lanes::below(states[part], u32(kStateFloor)) & !found[part];
+          pushes[k][part].escape(coder, low);
+          found[part] = found[part] | low;
+          again |= Lanes::any(low);
+        }
+      }
+    }
+  }
+
+  /// Plans a step, and hashes it.
+  template <class Rows, class Scales>
+  SKV_INLINE void prepare(std::uint32_t token, std::uint32_t first, std::uint32_t count,
+                          const Rows& rows, const Mean& mean, const Scales& scales,
+                          std::byte* plane, push (&pushes)[kParts]) {
     // Each loop is short, and its parts are independent: their latencies overlap.
-    u32 numbers[kParts];
-    typename Coding::template grid<Lanes> grids[kParts];
     SKV_UNROLL
     for (std::uint32_t part = 0; part < kParts; ++part) {
       const u32 number = rows.template load<Lanes>(token, first, part, count);
       const u32 mu = mean.template load<Lanes>(token, first, part, count);
       const auto scale = scales.template load<Lanes, Coding, kEncodeTableShift>(first, part, count);
-      data_hash.prepend(part, number, power);
-      if constexpr (Mean::kOutside) prediction_hash.prepend(part, mu, power);
+      data_hash.prepend(part, number);
+      if constexpr (Mean::kOutside) prediction_hash.prepend(part, mu);
       if constexpr (Coding::kPlane)
         Lanes::template store<std::uint8_t>(plane + first, part, count,
                                             Coding::template plane_byte<Lanes>(number));
-      numbers[part] = number;
-      grids[part] = Coding::template make_grid<Lanes, kEncodeTableShift>(scale, mu, u32(0));
-    }
-    power *= kHashBase;
-
-    typename Coding::template plan<Lanes> plans[kParts];
-    typename rans_encoder<Lanes>::entry entries[kParts];
-    SKV_UNROLL
-    for (std::uint32_t part = 0; part < kParts; ++part)
-      plans[part] = Coding::template make_plan<Lanes>(grids[part], numbers[part]);
-    bool any_second = false;
-    SKV_UNROLL
-    for (std::uint32_t part = 0; part < kParts; ++part) {
-      entries[part] = coder.lookup(grids[part].context, plans[part].token);
-      plans[part].second =
-          active_lanes(part, count).among(plans[part].second | entries[part].is_unknown());
-      any_second |= Lanes::any(plans[part].second);
-    }
-
-    if (any_second) [[unlikely]] {
-      second_push<Lanes> seconds[kParts];
-      SKV_UNROLL
-      for (std::uint32_t part = 0; part < kParts; ++part) {
-        seconds[part] = Coding::template plan_second<Lanes>(plans[part], grids[part], numbers[part],
-                                                            entries[part].is_unknown());
-        entries[part] = coder.lookup(grids[part].context, plans[part].token);
-      }
-      if (!kAll && in_tail) {
-        bool is_full = false;
-        SKV_UNROLL
-        for (std::uint32_t part = 0; part < kParts; ++part)
-          is_full |= Lanes::any(active_lanes(part, count)
-                                    .among(coder.fills(states[part], entries[part],
-                                                       plans[part].width + seconds[part].width)));
-        continue_tail(is_full);
-      }
-      SKV_UNROLL
-      for (std::uint32_t i = 0; i < kParts; ++i) {
-        const std::uint32_t part = kParts - 1 - i;
-        coder.bits(states[part], seconds[part].bits, seconds[part].width, plans[part].second);
-      }
-    } else if (!kAll && in_tail) [[unlikely]] {
-      bool is_full = false;
-      SKV_UNROLL
-      for (std::uint32_t part = 0; part < kParts; ++part)
-        is_full |=
-            Lanes::any(active_lanes(part, count)
-                           .among(coder.fills(states[part], entries[part], plans[part].width)));
-      continue_tail(is_full);
-    }
-
-    SKV_UNROLL
-    for (std::uint32_t i = 0; i < kParts; ++i) {
-      const std::uint32_t part = kParts - 1 - i;
-      const active_lanes active(part, count);
-      coder.spill(states[part],
-                  active.among(coder.is_high(states[part], entries[part], plans[part].width)));
+      const auto grid = Coding::template make_grid<Lanes, kEncodeTableShift>(scale, mu, u32(0));
+      pushes[part].plan = Coding::template make_plan<Lanes>(grid, number);
+      pushes[part].place = coder.place(grid.context, pushes[part].plan.token);
     }
     SKV_UNROLL
-    for (std::uint32_t part = 0; part < kParts; ++part) {
-      const active_lanes active(part, count);
-      const u32 with_bits =
-          Coding::template push_bits<Lanes>(states[part], plans[part], numbers[part]);
-      states[part] = active.or_else(coder.token(with_bits, entries[part]), states[part]);
-    }
+    for (std::uint32_t part = 0; part < kParts; ++part) pushes[part].look_up(coder);
   }
 
+ public:
   /// In the tail, before a step: ends it if that would fill a lane.
   SKV_INLINE void continue_tail(bool would_fill) {
     if (would_fill || tail_steps == kMaxTailSteps)
@@ -143,24 +242,33 @@ SKV_INLINE encoded_tile<Lanes> encode_tile(tile_shape shape, const Rows& rows, c
                                            std::byte* plane, typename Lanes::writer words) {
   using u32 = typename Lanes::u32;
 
-  tile_encoder<Lanes, Coding, Mean> tile{{words, table}, {}, {}, {}};
+  tile_encoder<Lanes, Coding, Mean> tile{{words, typename Lanes::table(table)}, {}, {}, {}};
   for (u32& s : tile.states) s = u32(kStartState);
 
+  const std::uint32_t steps = steps_per_token(shape.width);
   if constexpr (Coding::kPlane) plane += shape.elements();
   for (std::uint32_t token = shape.tokens; token-- > 0;) {
     if constexpr (Coding::kPlane) plane -= shape.width;
-    auto end = static_cast<std::int32_t>(kLanes * steps_per_token(shape.width));
+    auto end = static_cast<std::int32_t>((steps + kGroupSteps - 1) / kGroupSteps * kGroupNumbers);
     for (; end > 0 && (tile.in_tail || static_cast<std::uint32_t>(end) > shape.width);
-         end -= kLanes) {
-      const std::uint32_t first = static_cast<std::uint32_t>(end) - kLanes;
-      tile.template step<false>(token, first, shape.width - first, rows, mean, scales, plane);
+         end -= kGroupNumbers) {
+      const std::uint32_t first = static_cast<std::uint32_t>(end) - kGroupNumbers;
+      const std::uint32_t left = steps - first / kLanes;
+      const std::uint32_t in_group = left < kGroupSteps ? left : kGroupSteps;
+      if (!tile.in_tail && shape.width % kLanes == 0)
+        tile.template group<true>(token, first, kLanes, in_group, rows, mean, scales, plane);
+      else
+        tile.template group<false>(token, first, shape.width - first, in_group, rows, mean, scales,
+                                   plane);
     }
-    // Whole steps after the tail, nearly all there are, have a loop that asks for neither.
-    for (; end > 0; end -= kLanes)
-      tile.template step<true>(token, static_cast<std::uint32_t>(end) - kLanes, kLanes, rows, mean,
-                               scales, plane);
+    // Whole groups after the tail, nearly all there are, have a loop that asks for neither.
+    for (; end > 0; end -= kGroupNumbers)
+      tile.template group<true>(token, static_cast<std::uint32_t>(end) - kGroupNumbers, kLanes,
+                                kGroupSteps, rows, mean, scales, plane);
   }
   if (tile.in_tail) tile.end_tail();
+  tile.data_hash.turn(std::uint64_t{shape.tokens} * steps);
+  if constexpr (Mean::kOutside) tile.prediction_hash.turn(std::uint64_t{shape.tokens} * steps);
 
   encoded_tile<Lanes> e{{}, tile.coder.words};
   for (std::uint32_t part = 0; part < Lanes::kParts; ++part) e.states[part] = tile.states[part];

@@ -7,12 +7,15 @@
 
 namespace skv {
 
-// Per lane the polynomial  sum of x_t * P^(T-1-t)  over its T steps, mod 2^32: Horner's rule on the
-// way up (decoding), powers of P on the way down (encoding), one multiply-add per number in both.
+// Per lane the polynomial  sum of x_t * P^(T-1-t)  over its T steps, mod 2^32: Horner's rule, one
+// multiply-add per number, on the way up (decoding), and with the inverse of P on the way down
+// (encoding), where one multiplication by P^(T-1) is left at the end.
 // P = 5 mod 8 has the largest order there is, so that no two flips of one bit, closer than 2^15
 // steps in a lane, cancel. Lanes are scrambled, with their number, before they are summed.
 inline constexpr std::uint32_t kHashBase = 0x9E3779B5;
 static_assert(kHashBase % 8 == 5);
+inline constexpr std::uint32_t kHashBaseInverse = 0x0B5A6C9D;
+static_assert(kHashBase * kHashBaseInverse == 1);
 
 /// MurmurHash3's finaliser (A. Appleby, public domain): every input bit reaches every output bit.
 template <class U32>
@@ -36,9 +39,16 @@ struct tile_hash {
   SKV_INLINE void append(std::uint32_t part, u32 numbers) {
     lane[part] = lane[part] * kHashBase + numbers;
   }
-  /// A part of the step before, in descending order; `power` is kHashBase^(steps already added).
-  SKV_INLINE void prepend(std::uint32_t part, u32 numbers, std::uint32_t power) {
-    lane[part] = lane[part] + numbers * power;
+  /// A part of the step before, in descending order.
+  SKV_INLINE void prepend(std::uint32_t part, u32 numbers) {
+    lane[part] = lane[part] * kHashBaseInverse + numbers;
+  }
+  /// After all `steps` (at least 1) were prepended: as if they had been appended.
+  SKV_INLINE void turn(std::uint64_t steps) {
+    std::uint32_t power = 1, base = kHashBase;
+    for (std::uint64_t n = steps - 1; n != 0; n >>= 1, base *= base)
+      if (n % 2 != 0) power *= base;
+    for (u32& l : lane) l = l * power;
   }
 
   SKV_INLINE std::uint32_t finish(tile_shape shape) const {

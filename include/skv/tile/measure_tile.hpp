@@ -31,12 +31,14 @@ void measure_tile(tile_shape shape, const Rows& rows, const Mean& mean, const sc
         const u32 mu = mean.template load<Lanes>(token, first, part, count);
         const auto scale = scales.template load<Lanes, Coding, kTableShift>(first, part, count);
         const auto grid = Coding::template make_grid<Lanes, kTableShift>(scale, mu, u32(0));
-        auto p = Coding::template make_plan<Lanes>(grid, number);
-        const auto none = p.token >= u32(Coding::tokens::kEscape);  // no token of the alphabet
-        p.second = p.second | none;
-        const auto second = Coding::template plan_second<Lanes>(p, grid, number, none);
-        const u32 entry = grid.context + Lanes::min(p.token, u32(Coding::tokens::kEscape));
-        const u32 cost = Lanes::lookup(token_costs, entry) + (p.width + second.width) * kCostOfBit;
+        const auto p = Coding::template make_plan<Lanes>(grid, number);
+        // Whether a rare token bears its bits is not known before its frequency.
+        const u32 own = p.token - encode_entry::kFirst;  // wraps
+        const auto none =
+            (!Lanes::below(own, u32(Coding::tokens::kEscape))) | (p.width >= u32(kMaxDigits));
+        const u32 entry = grid.context + Lanes::select(none, u32(Coding::tokens::kEscape), own);
+        const u32 width = Lanes::select(none, u32(kEscapeBits + Coding::kEscapeWidth), p.width);
+        const u32 cost = Lanes::lookup(token_costs, entry) + width * kCostOfBit;
         Lanes::template store<std::uint32_t>(reinterpret_cast<std::byte*>(entries), part, kLanes,
                                              entry);
         Lanes::template store<std::uint32_t>(reinterpret_cast<std::byte*>(costs), part, kLanes,
