@@ -15,7 +15,6 @@ using simt::call_site;
 
 inline std::uint32_t thread() { return simt::current->thread; }
 inline std::uint32_t lane() { return thread() % simt::kWarpThreads; }
-inline std::uint32_t warp() { return thread() / simt::kWarpThreads; }
 inline std::uint32_t threads() { return simt::current->host->shape().threads_per_block; }
 inline std::uint32_t block() { return simt::current->block; }
 inline std::uint32_t blocks() { return simt::current->host->shape().blocks; }
@@ -47,6 +46,9 @@ T atomically(T* at, const call_site& site, Change change) {
 }  // namespace detail
 
 // Of the warp: all 32 lanes take part, always.
+inline std::uint32_t warp(call_site site = call_site::current()) {
+  return detail::meet(simt::meeting::shuffle, site, thread() / simt::kWarpThreads);
+}
 inline std::uint32_t ballot(bool vote, call_site site = call_site::current()) {
   return detail::meet(simt::meeting::ballot, site, vote);
 }

@@ -133,8 +133,8 @@ struct look_back_kernel {
     if (thread() == 0) words[0] = atomic_add(ticket, 1);
     sync_block();
     const std::uint32_t tile = words[0], at = tile * threads() + thread();
-    const std::uint32_t total = sum(in[at]);
-    if (lane() == 0) words[1 + warp()] = total;
+    const std::uint32_t total = sum(in[at]), place = 1 + warp();
+    if (lane() == 0) words[place] = total;
     sync_block();
     if (thread() == 0) {
       std::uint64_t mine = 0, before = 0;
