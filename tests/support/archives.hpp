@@ -43,7 +43,7 @@ inline result<byte_string> unpack(std::span<const std::byte> file, const cpu::co
   const auto sink = [&](std::uint64_t at, std::span<const std::byte> bytes) -> result<done> {
     if (at > source.size() || bytes.size() > source.size() - at)
       return fail(status::io_error, "written outside of the source");
-    std::memcpy(source.data() + at, bytes.data(), bytes.size());
+    if (!bytes.empty()) std::memcpy(source.data() + at, bytes.data(), bytes.size());
     return done{};
   };
   const auto read = cpu::read_archive(*c, coder, file, means, sink, {threads, {}}, outside);
