@@ -62,9 +62,9 @@ void quantised_product::add(const MatrixXd& columns) {
     product.shifts.push_back(static_cast<std::uint8_t>(u.shift));
     if (u.multiplier == 0) continue;
     for (Index i = 0; i < columns.rows(); ++i) {
-      const std::size_t at = 4 * (static_cast<std::size_t>(i / 4) * product.outputs +
-                                  static_cast<std::size_t>(o)) +
-                             static_cast<std::size_t>(i % 4);
+      const std::size_t at =
+          4 * (static_cast<std::size_t>(i / 4) * product.outputs + static_cast<std::size_t>(o)) +
+          static_cast<std::size_t>(i % 4);
       weights[begin + at] = static_cast<std::int8_t>(in_int8(columns(i, o), u));
     }
   }
@@ -163,8 +163,8 @@ void moments::quantise(double lambda, std::uint32_t rank, const VectorXd& fine, 
   const MatrixXd covariance = w.transpose() * (all.xx.selfadjointView<Eigen::Lower>() * w) / n;
   const VectorXd left =
       ((all.yy / n - covariance.diagonal()).cwiseMax(0.0) + fine).cwiseSqrt().cwiseMax(1e-6);
-  const MatrixXd relative = left.cwiseInverse().asDiagonal() * covariance *
-                            left.cwiseInverse().asDiagonal();
+  const MatrixXd relative =
+      left.cwiseInverse().asDiagonal() * covariance * left.cwiseInverse().asDiagonal();
   const Eigen::SelfAdjointEigenSolver<MatrixXd> eigen(relative);
   const Index kept = std::min<Index>(rank, relative.rows());
   MatrixXd in = MatrixXd::Zero(w.rows(), rank), out = MatrixXd::Zero(rank, w.cols());
