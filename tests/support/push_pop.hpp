@@ -15,8 +15,8 @@ struct pushes : Coding::template plan<plain_lanes> {
   std::uint32_t context = 0;  ///< not scaled
   /// The token in the terms of its alphabet.
   std::uint32_t alphabet_token() const {
-    const std::uint32_t token = this->token - encode_entry::kFirst;
-    return this->width < kMaxDigits ? std::min(token, Coding::tokens::kEscape)
+    const std::uint32_t own = this->token - encode_entry::kFirst;
+    return this->width < kMaxDigits ? std::min(own, Coding::tokens::kEscape)
                                     : Coding::tokens::kEscape;
   }
   /// All raw bits, and the number itself if it is an escape.
