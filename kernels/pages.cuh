@@ -13,6 +13,8 @@ namespace skv::cuda {
 /// that the address of one is a single multiply-add.
 template <class Element, bool kOneRow>
 struct page_rows {
+  /// Of whole groups; with places to compute for each, a step needs the registers of one.
+  static constexpr std::int32_t kStepsAtOnce = kOneRow ? kGroupSteps : 1;
   using element = std::remove_const_t<Element>;
 
   std::byte* data;

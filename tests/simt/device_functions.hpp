@@ -64,6 +64,11 @@ inline std::uint32_t shuffle(std::uint32_t value, std::uint32_t from_lane,
                              call_site site = call_site::current()) {
   return detail::meet(simt::meeting::shuffle, site, value, from_lane % simt::kWarpThreads);
 }
+template <class T>
+inline T* keep(T* address) {
+  return address;
+}
+
 inline void sync_warp(call_site site = call_site::current()) {
   detail::meet(simt::meeting::sync_warp, site);
 }

@@ -18,6 +18,14 @@ struct decoded_tile {
   bool well_formed = false;  ///< states began and ended as they should, no word too many or few
 };
 
+/// How many steps of a whole group are unrolled on a GPU: addresses of all but the first are then
+/// immediates. Rows that do otherwise say so.
+template <class Rows>
+inline constexpr std::int32_t kStepsAtOnce = kGroupSteps;
+template <class Rows>
+requires requires { Rows::kStepsAtOnce; }
+inline constexpr std::int32_t kStepsAtOnce<Rows> = Rows::kStepsAtOnce;
+
 /// What decoding a tile carries from step to step.
 template <class Lanes, class Coding, class Mean>
 struct tile_decoder {
@@ -33,9 +41,9 @@ struct tile_decoder {
     for (u32& s : states) s = s - kStateFloor;
   }
 
-  /// Decodes a group of `steps` steps: the numbers of `token` from number `first` of its row on, of which
-  /// there are `count`; `kAll`: kLanes in each step, and no tail; `kWhole`: the group has all its steps. The tail is entered before step
-  /// `tail_at`, if there is one. `plane`: the row's raw bytes.
+  /// Decodes a group of `steps` steps: the numbers of `token` from number `first` of its row on, of
+  /// which there are `count`; `kAll`: kLanes in each step, and no tail; `kWhole`: the group has all its
+  /// steps. The tail is entered before step `tail_at`. `plane`: the row's raw bytes.
   template <bool kAll, bool kWhole, class Rows, class Scales>
   SKV_INLINE void group(std::uint32_t token, std::uint32_t first, std::uint32_t count,
                         std::uint32_t steps, std::uint32_t tail_at, const Rows& rows,
@@ -43,7 +51,7 @@ struct tile_decoder {
     u32 escapes[kParts];  // a bit for every step
     for (u32& e : escapes) e = u32(0);
     const tile_hash<Lanes> hash_before = data_hash;
-    SKV_UNROLL_STEPS(kWhole ? kGroupSteps : 1)
+    SKV_UNROLL_STEPS(kWhole ? kStepsAtOnce<Rows> : 1)
     for (std::uint32_t k = 0; k < (kWhole ? kGroupSteps : steps); ++k) {
       if (!kAll && k == tail_at) enter_tail();
       const std::uint32_t left = kAll ? kLanes : count - k * kLanes;
