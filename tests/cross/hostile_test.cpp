@@ -186,11 +186,11 @@ TEST(hostile_image, missing_zeros_are_missed) {
   using coding = residual_coding<bf16, bf16>;
   tile_case c = make_case(id, {2, kLanes}, data_kind::gaussian, table_kind::single);
   std::fill(c.numbers.begin() + 2 * kLanes, c.numbers.end(), std::byte{0});
-  // All are escapes: the words are the numbers of the second token.
+  // All are escapes: the words are the numbers.
   c.tables = make_tables<residual_tokens>(coding::kContexts, [](std::uint32_t) {
     return single_token(residual_tokens::kCount, residual_tokens::kEscape);
   });
-  encoded e{{}, std::vector<std::byte>(kStateBytes + 2 * kLanes)};
+  encoded e{{}, std::vector<std::byte>(kStateBytes + 2 * 2 * kLanes)};
   std::byte* const image = e.bytes.data();
   const auto made = encode_tile<plain_lanes, coding>(
       c.shape, row_view<const std::uint16_t>{c.numbers.data(), c.row_bytes()},
@@ -202,7 +202,7 @@ TEST(hostile_image, missing_zeros_are_missed) {
     plain_lanes::store<std::uint32_t>(image, lane, kLanes, made.states[lane]);
   const guarded_case g(c);
   for (std::size_t missing = 0; missing <= kLanes; ++missing) {
-    e.bytes.resize(kStateBytes + 2 * (kLanes - missing));
+    e.bytes.resize(kStateBytes + 2 * (2 * kLanes - missing));
     e.record = {tile_record::pack(tile_mode::coded, e.bytes.size(), made.tail_steps),
                 made.data_hash, made.prediction_hash};
     const decoded d = decode_everywhere(c, g, e);

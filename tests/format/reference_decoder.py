@@ -450,7 +450,8 @@ def decode_tile(p, record, codes, tokens, width, image, means):
                         if numbers[i] is None:
                             escapes.append(i)
                 for i in escapes:
-                    numbers[i] = lanes.word() & (1 << T.bits) - 1
+                    numbers[i] = lanes.word()
+                    require(numbers[i] >> T.bits == 0, 'escape')
         lanes.finish()
     if mode == 1 or mode == 2:
         expected = tile_hash(tokens, width, means) if p.source == 2 else 0

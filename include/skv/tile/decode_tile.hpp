@@ -61,7 +61,8 @@ struct tile_decoder {
     for (const u32& e : escapes) any_escapes = any_escapes | e;
     if (!Lanes::any(any_escapes != u32(0))) [[likely]]
       return;
-    // Escapes have left anything; what their group's hash is, is known when they are replaced.
+    // Escapes have left anything; what their group's hash is, is known when they are replaced. Of words
+    // that are no numbers, the hash has the bits that are not stored.
     data_hash = hash_before;
     SKV_UNROLL_STEPS(1)
     for (std::uint32_t k = 0; k < steps; ++k) {
@@ -71,7 +72,7 @@ struct tile_decoder {
         const auto escaped = (escapes[part] >> (steps - 1 - k) & 1) != u32(0);
         u32 numbers = rows.template load<Lanes>(token, at, part, left);
         if (Lanes::any(escaped)) {
-          numbers = Lanes::select(escaped, coder.escaped(escaped) & kNumberMask, numbers);
+          numbers = Lanes::select(escaped, coder.escaped(escaped), numbers);
           rows.template store<Lanes>(token, at, part, left, numbers);
         }
         data_hash.append(part, numbers);
@@ -80,8 +81,6 @@ struct tile_decoder {
   }
 
  private:
-  static constexpr std::uint32_t kNumberMask = (1u << Coding::kTarget.bits()) - 1;
-
   /// Decodes a step, and appends to `escapes` which of its tokens are.
   template <bool kAll, class Rows, class Scales>
   SKV_INLINE void step(std::uint32_t token, std::uint32_t first, std::uint32_t count,
