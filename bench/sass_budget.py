@@ -12,17 +12,17 @@ is no substitute for nvdisasm, it calls it.)
 
 Method. nvdisasm's listing of a kernel is cut into basic blocks at its labels and branches. BRA.DIV is
 no edge: it leaves for the code of a diverged warp, which has no work here. Dominators give the
-natural loops. The loop of steps is an innermost loop that looks up the table (LDS) and ballots for
+natural loops. The loop of steps is one that looks up the table (LDS) every way round, and ballots for
 words (VOTE into a register, one for each `take` or `put`); a kernel may have several, one for whole
-steps and one for the rest of a row: the cheapest counts. One look-up is one step of 32 numbers, a
-lane each, so instructions of the loop / look-ups = instructions per number.
+groups of steps and others for the rest of a row: the cheapest counts. One look-up is one step of 32
+numbers, a lane each, so instructions of the loop / look-ups = instructions per number.
 
-    main      the cheapest way round the loop with the fewest look-ups and ballots: no second pops
-              or pushes, no tail. Every instruction counts, predicated or uniform: it takes an issue
-              slot.
-    second    what the cheapest way with one ballot more costs beyond that: a second pop or push.
+    main      the cheapest way round the loop with the fewest look-ups and ballots: no escapes, no
+              tail. Every instruction counts, predicated or uniform: it takes an issue slot.
+    second    what the cheapest way with one ballot more costs beyond that (for an encoder, with one
+              look-up more, too): a step with escapes.
     weighted  main + second * F, where F is the part of steps that have one; by default what it is on
-              a real cache of bf16 with bf16 means (on one without means it is 0.01).
+              a real cache of bf16 with bf16 means.
     row       the cheapest way round the enclosing loop that skips the inner one: once for a
               token's row.
 
@@ -297,8 +297,8 @@ def main():
     parser.add_argument("--flag", action="append", default=[], help="for nvcc")
     parser.add_argument("--limits", type=pathlib.Path)
     parser.add_argument("--json", type=pathlib.Path)
-    parser.add_argument("--second", type=float, default=0.17,
-                        help="part of steps with a second pop or push")
+    parser.add_argument("--second", type=float, default=0.01,
+                        help="part of steps with an escape")
     arguments = parser.parse_args()
     limits = json.loads(arguments.limits.read_text()) if arguments.limits else None
     reason = missing(arguments, limits)
