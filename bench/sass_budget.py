@@ -14,7 +14,7 @@ Method. nvdisasm's listing of a kernel is cut into basic blocks at its labels an
 no edge: it leaves for the code of a diverged warp, which has no work here. Dominators give the
 natural loops. The loop of steps is one that looks up the table (LDS) every way round, and ballots for
 words (VOTE into a register, one for each `take` or `put`); a kernel may have several, one for whole
-groups of steps and others for the rest of a row: the cheapest counts. One look-up is one step of 32
+groups of steps and others for the rest of a row: of those with the most steps the cheapest counts. One look-up is one step of 32
 numbers, a lane each, so instructions of the loop / look-ups = instructions per number.
 
     main      the cheapest way round the loop with the fewest look-ups and ballots: no escapes, no
@@ -244,10 +244,10 @@ def hot_loop(blocks):
     for header, loop in loops.items():
         if not is_step_loop(blocks, header, loop):
             continue
-        closed = {k: n for k, n in ways(blocks, header, loop).items() if k[1] >= k[0]}
-        if not closed:
-            continue
+        closed = ways(blocks, header, loop)
         lookups, ballots = min(closed)
+        if ballots < lookups:  # it only looks for escapes
+            continue
         n = closed[lookups, ballots]
         # The encoder looks the escape's entry up.
         second = closed.get((lookups + 1, ballots + 1), closed.get((lookups, ballots + 1), n)) - n
@@ -258,7 +258,7 @@ def hot_loop(blocks):
             h = min(outer)[1]
             rows = ways(blocks, h, loops[h], without=loop - {header})
             found["row"] = min(rows.values(), default=None)
-        if best is None or found["main"] < best["main"]:
+        if best is None or (-lookups, found["main"]) < (-best["steps_per_round"], best["main"]):
             best = found
     return best
 

@@ -114,8 +114,8 @@ struct decode_kernel : decode_parameters {
     page_rows<const pattern_of<Mean>, kOneRow> mean_rows{};
     if constexpr (Source == mean_source::given) {
       if (!means.blocks.exists(item)) return status::wrong_prediction;
-      mean_rows =
-          rows_of<const pattern_of<Mean>, kOneRow>(plan, p, means, means.blocks.at(layer, item));
+      mean_rows = rows_of<const pattern_of<Mean>, kOneRow>(plan, p, means,
+                                                           means.blocks.at(layer, item), !kOneRow);
     }
     return restore_tile<warp_lanes, coding, Source>(
         p.shape, record, bytes, rows_of<number_type, kOneRow>(plan, p, numbers, to), mean_rows,

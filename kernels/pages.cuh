@@ -68,12 +68,16 @@ SKV_DEVICE tile_place of_warp(tile_place p) {
   return p;
 }
 
+/// `keep`: the compiler keeps the address rather than its summands, which need more registers; where
+/// there are enough, it knows better.
 template <class Element, bool kOneRow>
 SKV_DEVICE page_rows<Element, kOneRow> rows_of(const block_plan& plan, const tile_place& p,
-                                               const paged_cache& cache, std::byte* block) {
+                                               const paged_cache& cache, std::byte* block,
+                                               bool keep = true) {
   const tensor_place& t = cache.tensors[p.tensor];
-  return {p.in(cache, block) + device::lane() * sizeof(Element), t.token_stride_bytes,
-          plan.tensors[p.tensor].head_dim, t.head_stride_bytes};
+  std::byte* data = p.in(cache, block) + device::lane() * sizeof(Element);
+  if (keep) data = device::keep(data);
+  return {data, t.token_stride_bytes, plan.tensors[p.tensor].head_dim, t.head_stride_bytes};
 }
 
 SKV_DEVICE channel_rows channels_of(const block_plan& plan, const channel<std::uint32_t>* channels,

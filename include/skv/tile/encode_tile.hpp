@@ -49,28 +49,25 @@ struct tile_encoder {
     for (std::uint32_t i = 0; i < kGroupSteps; ++i) {
       const std::uint32_t k = kGroupSteps - 1 - i;
       if (k >= steps) continue;
-      prepare(token, first + k * kLanes, left(k), rows, mean, scales, plane, pushes[k]);
+      prepare<true>(token, first + k * kLanes, left(k), rows, mean, scales, plane, pushes[k]);
       SKV_UNROLL
       for (std::uint32_t part = 0; part < kParts; ++part)
         any_escapes = any_escapes |
                       active_lanes(part, left(k)).among(coder.is_impossible(pushes[k][part].bound));
     }
 
-    const typename Lanes::writer words_before = coder.words;
+    const group_start start = remember();
     if (Lanes::any(any_escapes)) [[unlikely]] {
       SKV_UNROLL_STEPS(kGroupSteps)
-      for (std::uint32_t k = 0; k < kGroupSteps; ++k) {
-        if (k >= steps) continue;
-        SKV_UNROLL
-        for (std::uint32_t part = 0; part < kParts; ++part)
-          pushes[k][part].escape(coder, coder.is_impossible(pushes[k][part].bound));
+      for (std::uint32_t i = 0; i < kGroupSteps; ++i) {
+        const std::uint32_t k = kGroupSteps - 1 - i;
+        if (k < steps)
+          write_escapes<kAll>(k, token, first + k * kLanes, left(k), rows, forced_escapes{},
+                              pushes[k]);
       }
-      write_escapes<kAll>(token, first, count, steps, rows, pushes);
     }
 
-    tail_state before{{}, tail_steps, in_tail};
     u32 lowest(~0u);
-    for (std::uint32_t part = 0; part < kParts; ++part) before.states[part] = states[part];
     SKV_UNROLL_STEPS(kGroupSteps)
     for (std::uint32_t i = 0; i < kGroupSteps; ++i) {
       const std::uint32_t k = kGroupSteps - 1 - i;
@@ -81,8 +78,9 @@ struct tile_encoder {
         for (const u32& x : states) lowest = Lanes::min(lowest, x);
       }
     }
-    if (Coding::kMayUnderflow && Lanes::any(Lanes::below(lowest, u32(kStateFloor)))) [[unlikely]]
-      push_again<kAll>(token, first, count, steps, rows, pushes, before, words_before);
+    if constexpr (Coding::kMayUnderflow)
+      if (Lanes::any(Lanes::below(lowest, u32(kStateFloor)))) [[unlikely]]
+        group_again<kAll>(token, first, count, steps, rows, mean, scales, start);
   }
 
  private:
@@ -99,38 +97,66 @@ struct tile_encoder {
     }
     /// Marked lanes push the escape.
     SKV_INLINE void escape(const rans_encoder<Lanes>& coder, mask escapes) {
-      if (!Lanes::any(escapes)) return;
       place = Lanes::select(escapes, coder.escape_of(place), place);
       plan.width = Lanes::select(escapes, u32(Coding::kEscapeWidth), plan.width);
       look_up(coder);
     }
   };
   /// Where a group begins.
-  struct tail_state {
+  struct group_start {
     u32 states[kParts];
+    typename Lanes::writer words;
     std::uint32_t tail_steps;
     bool in_tail;
   };
+  SKV_INLINE group_start remember() const {
+    group_start start{{}, coder.words, tail_steps, in_tail};
+    for (std::uint32_t part = 0; part < kParts; ++part) start.states[part] = states[part];
+    return start;
+  }
+  SKV_INLINE void return_to(const group_start& start) {
+    coder.words = start.words;
+    tail_steps = start.tail_steps;
+    in_tail = start.in_tail;
+    for (std::uint32_t part = 0; part < kParts; ++part) states[part] = start.states[part];
+  }
 
-  /// The numbers of escapes, from the last step and lane on.
+  /// Which lanes are to push the escape in the steps of a group, whether they must or not: a bit for
+  /// each step.
+  struct forced_escapes {
+    u32 steps[kParts];
+
+    SKV_INLINE forced_escapes() {
+      for (u32& s : steps) s = u32(0);
+    }
+    SKV_INLINE mask in(std::uint32_t k, std::uint32_t part) const {
+      return (steps[part] >> k & 1) != u32(0);
+    }
+    SKV_INLINE void add(std::uint32_t k, std::uint32_t part, mask lanes) {
+      steps[part] = steps[part] | Lanes::zero_unless(lanes, u32(1u << k));
+    }
+  };
+
+  /// Makes escapes of what is forced and of what cannot be pushed: in a part of step k.
+  template <bool kAll>
+  SKV_INLINE mask escape(std::uint32_t k, std::uint32_t part, std::uint32_t count,
+                         const forced_escapes& forced, push& p) const {
+    const mask escapes = active_lanes<Lanes, kAll>(part, count)
+                             .among(coder.is_impossible(p.bound) | forced.in(k, part));
+    if (Lanes::any(escapes)) p.escape(coder, escapes);
+    return escapes;
+  }
+  /// The same, with their numbers, from the last lane on.
   template <bool kAll, class Rows>
-  SKV_INLINE void write_escapes(std::uint32_t token, std::uint32_t first, std::uint32_t count,
-                                std::uint32_t steps, const Rows& rows,
-                                const push (&pushes)[kGroupSteps][kParts]) {
-    SKV_UNROLL_STEPS(kGroupSteps)
-    for (std::uint32_t i = 0; i < kGroupSteps; ++i) {
-      const std::uint32_t k = kGroupSteps - 1 - i;
-      if (k >= steps) continue;
-      const std::uint32_t left = kAll ? kLanes : count - k * kLanes;
-      SKV_UNROLL
-      for (std::uint32_t j = 0; j < kParts; ++j) {
-        const std::uint32_t part = kParts - 1 - j;
-        const u32 place = pushes[k][part].place;
-        const auto escapes =
-            active_lanes<Lanes, kAll>(part, left).among(place == coder.escape_of(place));
-        if (Lanes::any(escapes))
-          coder.escape(rows.template load<Lanes>(token, first + k * kLanes, part, left), escapes);
-      }
+  SKV_INLINE void write_escapes(std::uint32_t k, std::uint32_t token, std::uint32_t first,
+                                std::uint32_t count, const Rows& rows, const forced_escapes& forced,
+                                push (&pushes)[kParts]) {
+    SKV_UNROLL
+    for (std::uint32_t j = 0; j < kParts; ++j) {
+      const std::uint32_t part = kParts - 1 - j;
+      const mask escapes = escape<kAll>(k, part, count, forced, pushes[part]);
+      if (Lanes::any(escapes))
+        coder.escape(rows.template load<Lanes>(token, first, part, count), escapes);
     }
   }
 
@@ -161,40 +187,49 @@ struct tile_encoder {
   }
 
   /// Rarely a state is below kStateFloor after a push of many bits. The number is an escape instead: of
-  /// every lane one after the other, until there is none.
-  template <bool kAll, class Rows>
-  SKV_INLINE void push_again(std::uint32_t token, std::uint32_t first, std::uint32_t count,
-                             std::uint32_t steps, const Rows& rows,
-                             push (&pushes)[kGroupSteps][kParts], const tail_state& before,
-                             const typename Lanes::writer& words_before) {
+  /// every lane one after the other, until there is none. Plans are made anew, step by step, so that
+  /// nothing of the group is to be kept for this.
+  template <bool kAll, class Rows, class Scales>
+  SKV_INLINE void group_again(std::uint32_t token, std::uint32_t first, std::uint32_t count,
+                              std::uint32_t steps, const Rows& rows, const Mean& mean,
+                              const Scales& scales, const group_start& start) {
+    forced_escapes forced;
     for (bool again = true; again;) {
-      coder.words = words_before;
-      tail_steps = before.tail_steps;
-      in_tail = before.in_tail;
-      for (std::uint32_t part = 0; part < kParts; ++part) states[part] = before.states[part];
-      write_escapes<kAll>(token, first, count, steps, rows, pushes);
       again = false;
-      mask found[kParts];
-      for (mask& m : found) m = u32(0) != u32(0);
-      SKV_UNROLL_STEPS(kGroupSteps)
-      for (std::uint32_t i = 0; i < kGroupSteps; ++i) {
-        const std::uint32_t k = kGroupSteps - 1 - i;
-        if (k >= steps) continue;
-        push_step<kAll>(kAll ? kLanes : count - k * kLanes, pushes[k]);
+      return_to(start);
+      SKV_UNROLL_STEPS(1)
+      for (std::uint32_t k = steps; k-- > 0;) {
+        const std::uint32_t at = first + k * kLanes, left = kAll ? kLanes : count - k * kLanes;
+        push pushes[kParts];
+        prepare<false>(token, at, left, rows, mean, scales, nullptr, pushes);
+        write_escapes<kAll>(k, token, at, left, rows, forced, pushes);
+      }
+      forced_escapes found;
+      SKV_UNROLL_STEPS(1)
+      for (std::uint32_t k = steps; k-- > 0;) {
+        const std::uint32_t at = first + k * kLanes, left = kAll ? kLanes : count - k * kLanes;
+        push pushes[kParts];
+        prepare<false>(token, at, left, rows, mean, scales, nullptr, pushes);
+        SKV_UNROLL
+        for (std::uint32_t part = 0; part < kParts; ++part)
+          escape<kAll>(k, part, left, forced, pushes[part]);
+        push_step<kAll>(left, pushes);
         if (!kAll && in_tail) continue;
         SKV_UNROLL
         for (std::uint32_t part = 0; part < kParts; ++part) {
-          const auto low = Lanes::below(states[part], u32(kStateFloor)) & !found[part];
-          pushes[k][part].escape(coder, low);
-          found[part] = found[part] | low;
+          const auto low =
+              Lanes::below(states[part], u32(kStateFloor)) & (found.steps[part] == u32(0));
+          found.add(k, part, low);
           again |= Lanes::any(low);
         }
       }
+      for (std::uint32_t part = 0; part < kParts; ++part)
+        forced.steps[part] = forced.steps[part] | found.steps[part];
     }
   }
 
-  /// Plans a step, and hashes it.
-  template <class Rows, class Scales>
+  /// Plans a step; `kFirst`: hashes it, too, and writes its plane.
+  template <bool kFirst, class Rows, class Scales>
   SKV_INLINE void prepare(std::uint32_t token, std::uint32_t first, std::uint32_t count,
                           const Rows& rows, const Mean& mean, const Scales& scales,
                           std::byte* plane, push (&pushes)[kParts]) {
@@ -204,9 +239,9 @@ struct tile_encoder {
       const u32 number = rows.template load<Lanes>(token, first, part, count);
       const u32 mu = mean.template load<Lanes>(token, first, part, count);
       const auto scale = scales.template load<Lanes, Coding, kEncodeTableShift>(first, part, count);
-      data_hash.prepend(part, number);
-      if constexpr (Mean::kOutside) prediction_hash.prepend(part, mu);
-      if constexpr (Coding::kPlane)
+      if constexpr (kFirst) data_hash.prepend(part, number);
+      if constexpr (kFirst && Mean::kOutside) prediction_hash.prepend(part, mu);
+      if constexpr (kFirst && Coding::kPlane)
         Lanes::template store<std::uint8_t>(plane + first, part, count,
                                             Coding::template plane_byte<Lanes>(number));
       const auto grid = Coding::template make_grid<Lanes, kEncodeTableShift>(scale, mu, u32(0));
