@@ -13,9 +13,10 @@ is no substitute for nvdisasm, it calls it.)
 Method. nvdisasm's listing of a kernel is cut into basic blocks at its labels and branches. BRA.DIV is
 no edge: it leaves for the code of a diverged warp, which has no work here. Dominators give the
 natural loops. The loop of steps is one that looks up the table (LDS) every way round, and ballots for
-words (VOTE into a register, one for each `take` or `put`); a kernel may have several, one for whole
-groups of steps and others for the rest of a row: of those with the most steps the cheapest counts. One look-up is one step of 32
-numbers, a lane each, so instructions of the loop / look-ups = instructions per number.
+words (VOTE into a register, one for each `take` or `put`) as often; a kernel may have several, one for
+whole groups of steps and others for the rest of a row: of those with the most steps the cheapest counts.
+One look-up is one step of 32 numbers, a lane each, so instructions of the loop / look-ups = instructions
+per number.
 
     main      the cheapest way round the loop with the fewest look-ups and ballots: no escapes, no
               tail. Every instruction counts, predicated or uniform: it takes an issue slot.

@@ -94,7 +94,12 @@ TYPED_TEST(step_floor, steps_and_digits_are_the_pattern) { check_digits<TypePara
 TYPED_TEST(step_floor, a_known_smallest_floor_changes_nothing) {
   constexpr number_format F = TypeParam::kFormat;
   check_digits<F, F.mantissa_bits + 1>();
-  if constexpr (F.max_exponent() > kMaxDigits) check_digits<F, kMaxDigits + 1>();
+  check_digits<F, F.mantissa_bits + 2>();
+  if constexpr (F.max_exponent() > kMaxDigits) {
+    check_digits<F, kMaxDigits - 1>();
+    check_digits<F, kMaxDigits>();
+    check_digits<F, kMaxDigits + 1>();
+  }
 }
 
 // What a decoder may read: every q up to the largest with any digits is a pattern with that q.

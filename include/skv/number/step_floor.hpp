@@ -18,7 +18,12 @@ struct stepped {
 // Format.max_exponent() and mantissa 0. Where that field is known to be at least `MinFloor`, cases
 // near the smallest exponents fall away.
 
-/// Puts magnitude `u` (a pattern without its sign) on the grid of a step.
+/// A number with fewer bits below the step than this is coded by its q and by them; encoders make
+/// others escapes.
+inline constexpr std::uint32_t kMaxDigits = 16;
+
+/// Puts magnitude `u` (a pattern without its sign) on the grid of a step. With a smallest floor above
+/// kMaxDigits, `dropped` of a subnormal is only known to be no less than that.
 ///
 ///   e4m3, floor 0x28 (exponent 5):
 ///     u = 0x2B (exponent 5, mantissa 3)  ->  q = 8 + 3      (on the grid)
@@ -31,7 +36,8 @@ SKV_INLINE stepped<U32> to_steps(U32 u, U32 floor) {
   constexpr std::uint32_t hidden = 1u << M;
   U32 binade = u & (Format.magnitude_mask() ^ (hidden - 1));
   U32 significand = (u & (hidden - 1)) | hidden;
-  if constexpr (MinFloor < M + 2) {  // otherwise all subnormals are far below the step
+  static_assert(M + 2 <= kMaxDigits);
+  if constexpr (MinFloor <= kMaxDigits) {  // otherwise subnormals have q = 0
     binade = Lanes::max(binade, U32(hidden));
     significand = u - binade + hidden;
   }
@@ -43,9 +49,6 @@ SKV_INLINE stepped<U32> to_steps(U32 u, U32 floor) {
 // Below the step a number is binary digits, from the highest on: as many as are missing to the M + 1 of
 // its significand, the first of which is not 0. With q = 0 zeros come first; each is as likely as what
 // lies above it, for the lower half of a step is half of it.
-
-/// Fewer digits than this follow a q: encoders make others escapes.
-inline constexpr std::uint32_t kMaxDigits = 16;
 
 /// How many digits follow q, `digits` being the next ones, from the highest bit on: `dropped` of to_steps
 /// for any number with fewer than kMaxDigits. At most kMaxDigits for any digits.
