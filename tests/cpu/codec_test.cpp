@@ -182,7 +182,7 @@ TEST(codec, refuses_damaged_tiles) {
     for (std::size_t at = 0; at < c.bytes.size(); ++at) {
       byte_string altered = c.bytes;
       altered[at] ^= std::byte{0x10};
-      // A few bits have no meaning: depths of a zero bin below the smallest number.
+      // A few bits have no meaning: what is popped with an escape, and its byte in the plane.
       const auto d = c.decode(c.coder, kTile, altered, c.means(), c.record);
       ASSERT_TRUE(d ? *d == c.data.numbers : d.code() == status::corrupt)
           << test::name_of(id) << ", byte " << at;

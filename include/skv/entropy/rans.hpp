@@ -95,8 +95,8 @@ struct rans_encoder {
   }
 
   /// The lowest state onto which `width` raw bits and the token cannot be pushed without reaching 2^32:
-  /// frequency * 2^(23 - width), 0 for a width above 23. Below kStateFloor the two do not go together at all: the token is too
-  /// rare for so many bits, or has no frequency.
+  /// frequency * 2^(23 - width), 0 for a width above 23. Below kStateFloor the two do not go together
+  /// at all: the token is too rare for so many bits, or has no frequency.
   static SKV_INLINE u32 bound(const entry& e, u32 width) {
     return Lanes::shift_left(u32(kSlots) - e.complement(), u32(32 - kProbabilityBits) - width);
   }

@@ -104,7 +104,7 @@ struct simd_lanes {
 #if defined(__AVX2__)
     return (a << n) | u32((vector)_mm256_srlv_epi32((__m256i)b.v, (__m256i)(32 - n.v)));
 #else
-    return (a << n) | (b >> 1 >> (u32(31) - n));
+    return (a << (n & 31)) | (b >> 1 >> (u32(31) - (n & 31)));
 #endif
   }
   static SKV_INLINE u32 keep(u32 a) { return a; }

@@ -124,7 +124,9 @@ struct warp_lanes {
     for (int bit = 0; bit < 32; ++bit) reversed = reversed << 1 | (a >> bit & 1);
     return reversed;
   }
-  static SKV_DEVICE u32 append_top(u32 a, u32 b, u32 n) { return a << n | b >> 1 >> (31 - n); }
+  static SKV_DEVICE u32 append_top(u32 a, u32 b, u32 n) {
+    return a << (n & 31) | b >> 1 >> (31 - (n & 31));
+  }
   static SKV_DEVICE u32 floor_log2(u32 a) { return static_cast<u32>(std::bit_width(a)) - 1; }
   static SKV_DEVICE u32 multiply_high(u32 a, u32 b) {
     return static_cast<u32>((std::uint64_t{a} * b) >> 32);
