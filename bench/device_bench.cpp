@@ -256,14 +256,11 @@ std::string missing_device() {
 
 int main(int argc, char** argv) {
   using namespace skv::bench;
+  take_options(g_folder, argc, argv);
   int kept = 1;
   for (int i = 1; i < argc; ++i) {
     const std::string_view option = argv[i];
-    if (option == "--data" && i + 1 < argc)
-      g_folder.root = argv[++i];
-    else if (option == "--reference" && i + 1 < argc)
-      g_folder.reference = argv[++i];
-    else if (option == "--mib" && i + 1 < argc)
+    if (option == "--mib" && i + 1 < argc)
       g_mib = std::max(1, std::atoi(argv[++i]));
     else
       argv[kept++] = argv[i];

@@ -284,19 +284,9 @@ void register_all() {
 }  // namespace skv::bench
 
 int main(int argc, char** argv) {
-  int kept = 1;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view option = argv[i];
-    if (option == "--data" && i + 1 < argc)
-      skv::bench::g_folder.root = argv[++i];
-    else if (option == "--reference" && i + 1 < argc)
-      skv::bench::g_folder.reference = argv[++i];
-    else
-      argv[kept++] = argv[i];
-  }
-  argv[kept] = nullptr;
-  benchmark::Initialize(&kept, argv);
-  if (benchmark::ReportUnrecognizedArguments(kept, argv)) return 1;
+  skv::bench::take_options(skv::bench::g_folder, argc, argv);
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   skv::bench::register_all();
   benchmark::RunSpecifiedBenchmarks();
 }

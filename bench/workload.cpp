@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include "io/mapped_file.hpp"
 #include "io/safetensors.hpp"
@@ -79,6 +80,21 @@ std::vector<std::byte> converted(std::vector<std::byte> patterns, number_format 
 }
 
 }  // namespace
+
+void take_options(data_folder& folder, int& argc, char** argv) {
+  int kept = 1;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view option = argv[i];
+    if (option == "--data" && i + 1 < argc)
+      folder.root = argv[++i];
+    else if (option == "--reference" && i + 1 < argc)
+      folder.reference = argv[++i];
+    else
+      argv[kept++] = argv[i];
+  }
+  argv[kept] = nullptr;
+  argc = kept;
+}
 
 std::vector<tensor> read_tensors(const data_folder& folder, const char* split, number_format target,
                                  mean_source source) {

@@ -20,6 +20,9 @@ struct data_folder {
   std::string reference = "reference_fp8";
 };
 
+/// Takes `--data DIR` and `--reference NAME` out of a command line.
+void take_options(data_folder& folder, int& argc, char** argv);
+
 /// A tensor of one cache, and its means in the profile's mean format (if they are given).
 struct tensor {
   tensor_id id;
