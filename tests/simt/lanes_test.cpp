@@ -79,6 +79,10 @@ struct launched_lanes {
   static u32 append_top(const u32& a, const u32& b, const u32& n) {
     return each<u32>(&W::append_top, a, b, n);
   }
+  static u32 or_masked(const u32& a, const u32& b, std::uint32_t mask) {
+    return each<u32>(
+        [mask](std::uint32_t x, std::uint32_t y) { return W::or_masked(x, y, mask); }, a, b);
+  }
   static u32 keep(const u32& a) { return each<u32>(&W::keep, a); }
   template <std::uint32_t Bits>
   static u32 sign_mask(const u32& a) {

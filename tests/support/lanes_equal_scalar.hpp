@@ -123,6 +123,8 @@ struct lanes_equal_scalar {
       });
       same(o, "zero_unless",
            []<class A>(const part_operands<A>& p) { return A::zero_unless(p.x < p.y, p.a); });
+      same(o, "or_masked",
+           []<class A>(const part_operands<A>& p) { return A::or_masked(p.a, p.b, 0x1ff); });
       same(o, "signed_shift",
            []<class A>(const part_operands<A>& p) { return A::signed_shift(p.a, 31); });
       same(o, "signed_shift",

@@ -36,6 +36,7 @@ struct plain_lanes {
     return a;
   }
   static u32 append_top(u32 a, u32 b, u32 n) { return a << n | b >> 1 >> (31 - n); }
+  static u32 or_masked(u32 a, u32 b, u32 mask) { return a | (b & mask); }
   static u32 keep(u32 a) { return a; }
   template <std::uint32_t Bits>
   static u32 sign_mask(u32 a) {

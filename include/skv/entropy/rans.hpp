@@ -34,7 +34,7 @@ struct rans_decoder {
 
   /// The decode_entry of the token on top of a state. `context` is scaled by 2^kDecodeTableShift.
   SKV_INLINE u32 lookup(u32 state, u32 context) const {
-    return Lanes::lookup(table, context | (state & (kSlots - 1)));
+    return Lanes::lookup(table, Lanes::or_masked(context, state, kSlots - 1));
   }
   /// Pops the token.
   static SKV_INLINE void token(u32& state, u32 entry) {

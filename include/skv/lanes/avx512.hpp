@@ -72,6 +72,7 @@ struct avx512_lanes {
         _mm512_shuffle_epi8(lane(0x0c040800, 0x0e060a02, 0x0d050901, 0x0f070b03), high));
   }
   static SKV_INLINE u32 append_top(u32 a, u32 b, u32 n) { return _mm512_shldv_epi32(a, b, n); }
+  static SKV_INLINE u32 or_masked(u32 a, u32 b, std::uint32_t mask) { return a | (b & mask); }
   static SKV_INLINE u32 keep(u32 a) { return a; }
   template <std::uint32_t Bits>
   static SKV_INLINE u32 sign_mask(u32 a) {

@@ -46,7 +46,9 @@ struct word_writer {
 /// 3. arithmetic: `min`, `max`, `select(mask, a, b)`, `zero_unless(mask, a)`, `signed_shift(a, n)`
 ///    (to the right, by one count for all lanes), `shift_out(a, n)` (a >> n, for a below 2^31 and any
 ///    n), `shift_left(a, n)` (a << n, for any n), `shift_right` (by the lowest five bits of any n),
-///    `keep` (the same, but sums are not reordered across it), `reverse_bits`, `append_top(a, b, n)`
+///    `or_masked(a, b, mask)` (a | (b & mask), one mask for all lanes: a GPU's compiler does not always
+///    find the one instruction that it is), `keep` (the same, but sums are not reordered across it),
+///    `reverse_bits`, `append_top(a, b, n)`
 ///    (a, followed by the n highest bits of b; anything for n from 32 on), `clip(a, limit)` (a, as a signed integer,
 ///    or 0 if it is below, or limit if above), `sign_mask<Bits>` (all ones where bit Bits - 1 is set),
 ///    `below(a, b)` (a < b, of any values), `excess(a, b)` (a - b if that is positive as a signed

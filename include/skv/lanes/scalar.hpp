@@ -71,6 +71,7 @@ struct scalar_lanes {
   static u32 append_top(u32 a, u32 b, u32 n) {
     return (a << (n & 31)) | (b >> 1 >> (u32(31) - (n & 31)));
   }
+  static u32 or_masked(u32 a, u32 b, u32 mask) { return a | (b & mask); }
   static u32 keep(u32 a) { return a; }
   template <std::uint32_t Bits>
   static u32 sign_mask(u32 a) {

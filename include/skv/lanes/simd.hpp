@@ -107,6 +107,7 @@ struct simd_lanes {
     return (a << (n & 31)) | (b >> 1 >> (u32(31) - (n & 31)));
 #endif
   }
+  static SKV_INLINE u32 or_masked(u32 a, u32 b, std::uint32_t mask) { return a | (b & mask); }
   static SKV_INLINE u32 keep(u32 a) { return a; }
   template <std::uint32_t Bits>
   static SKV_INLINE u32 sign_mask(u32 a) {

@@ -87,6 +87,14 @@ struct warp_lanes {
     const std::int32_t below = i < most ? i : most;
     return static_cast<u32>(below < 0 ? 0 : below);
   }
+  static SKV_DEVICE u32 or_masked(u32 a, u32 b, u32 mask) {
+#if defined(__CUDACC__)
+    asm("lop3.b32 %0, %1, %2, %3, 0xf8;" : "=r"(a) : "r"(a), "r"(b), "r"(mask));
+    return a;
+#else
+    return a | (b & mask);
+#endif
+  }
   static SKV_DEVICE u32 keep(u32 a) {
 #if defined(__CUDACC__)
     asm("" : "+r"(a));

@@ -22,7 +22,7 @@ struct stepped {
 /// others escapes.
 inline constexpr std::uint32_t kMaxDigits = 16;
 
-/// Puts magnitude `u` (a pattern without its sign) on the grid of a step. With a smallest floor above
+/// Puts the magnitude of `u`, a pattern, on the grid of a step. With a smallest floor above
 /// kMaxDigits, `dropped` of a subnormal is only known to be no less than that.
 ///
 ///   e4m3, floor 0x28 (exponent 5):
@@ -35,11 +35,11 @@ SKV_INLINE stepped<U32> to_steps(U32 u, U32 floor) {
   constexpr std::uint32_t M = Format.mantissa_bits;
   constexpr std::uint32_t hidden = 1u << M;
   U32 binade = u & (Format.magnitude_mask() ^ (hidden - 1));
-  U32 significand = (u & (hidden - 1)) | hidden;
+  U32 significand = Lanes::or_masked(U32(hidden), u, hidden - 1);
   static_assert(M + 2 <= kMaxDigits);
   if constexpr (MinFloor <= kMaxDigits) {  // otherwise subnormals have q = 0
     binade = Lanes::max(binade, U32(hidden));
-    significand = u - binade + hidden;
+    significand = (u & Format.magnitude_mask()) - binade + hidden;
   }
   const U32 above = Lanes::excess(binade, floor);
   const U32 dropped = Lanes::excess(floor, binade) >> M;

@@ -61,9 +61,8 @@ struct residual_coding {
     grid<Lanes> g;
     g.floor = scale.floor;
     g.sign = (mean >> (Mean.bits() - Target.bits())) & kSignBit;
-    const U32 magnitude = mean & Mean.magnitude_mask();
     if constexpr (kFiner == 0) {
-      const auto s = to_steps<Target, Lanes, kFloor>(magnitude, g.floor);
+      const auto s = to_steps<Target, Lanes, kFloor>(mean, g.floor);
       g.mean = s.steps;
       g.flip = U32(0);
       g.context = scale_context<Lanes, kTableShift, Target.mantissa_bits>(scale.top, s.above);
@@ -71,7 +70,7 @@ struct residual_coding {
       constexpr std::uint32_t half = 1u << (kFiner - 1);
       const U32 mean_floor =
           (g.floor << kFiner) + ((Mean.bias() - Target.bias()) << Mean.mantissa_bits);
-      const U32 fine = to_steps<Mean, Lanes>(magnitude, mean_floor).steps;
+      const U32 fine = to_steps<Mean, Lanes>(mean, mean_floor).steps;
       // Targets round, but below the floor their bins truncate: there the centre is half a step up.
       const auto truncates = (fine < U32(1u << Mean.mantissa_bits)) & (g.floor > U32(kHidden));
       const U32 centred = Lanes::select(truncates, Lanes::max(fine, U32(half)) - half, fine);
@@ -99,7 +98,7 @@ struct residual_coding {
 
   template <class Lanes, class U32 = typename Lanes::u32>
   static SKV_INLINE plan<Lanes> make_plan(const grid<Lanes>& g, U32 number) {
-    const auto s = to_steps<Target, Lanes, kFloor>(number & Target.magnitude_mask(), g.floor);
+    const auto s = to_steps<Target, Lanes, kFloor>(number, g.floor);
     const U32 opposite = Lanes::template sign_mask<Target.bits()>(number ^ g.sign);
     U32 difference = (s.steps ^ opposite) - g.mean;
     if constexpr (kFiner != 0) difference = (difference ^ g.flip) - g.flip;
