@@ -13,14 +13,14 @@ namespace skv::cuda {
 /// that the address of one is a single multiply-add.
 template <class Element, bool kOneRow>
 struct page_rows {
-  /// Of whole groups; with places to compute for each, a step needs the registers of one.
-  static constexpr std::int32_t kStepsAtOnce = kOneRow ? kGroupSteps : 1;
+  /// Of whole groups; with places to compute for each, a step needs more registers.
+  static constexpr std::int32_t kStepsAtOnce = kOneRow ? kGroupSteps : 2;
   using element = std::remove_const_t<Element>;
 
   std::byte* data;
   std::int64_t token_stride_bytes;
-  std::uint32_t head_dim;
-  std::int64_t head_stride_bytes;
+  std::int64_t head_gap_bytes;  ///< from the end of a head to the next one
+  std::uint32_t head_inverse;   ///< of tensor_plan
 
   template <class Lanes>
   SKV_DEVICE std::uint32_t load(std::uint32_t token, std::uint32_t first, std::uint32_t /*part*/,
@@ -37,11 +37,10 @@ struct page_rows {
   SKV_DEVICE element* number(std::uint32_t token, std::uint32_t first) const {
     auto* const row = reinterpret_cast<element*>(data + token * token_stride_bytes);
     // A signed index: that of an unrolled step is then the first one's and an immediate.
-    if constexpr (kOneRow) return row + static_cast<std::int32_t>(first);
-    const std::uint32_t head = (first + device::lane()) / head_dim;
-    return reinterpret_cast<element*>(reinterpret_cast<std::byte*>(row) +
-                                      head * head_stride_bytes) +
-           static_cast<std::int32_t>(first - head * head_dim);  // below 0 past a head's end
+    element* const in_row = row + static_cast<std::int32_t>(first);
+    if constexpr (kOneRow) return in_row;
+    const std::uint32_t head = head_of(first + device::lane(), head_inverse);
+    return reinterpret_cast<element*>(reinterpret_cast<std::byte*>(in_row) + head * head_gap_bytes);
   }
 };
 
@@ -77,7 +76,10 @@ SKV_DEVICE page_rows<Element, kOneRow> rows_of(const block_plan& plan, const til
   const tensor_place& t = cache.tensors[p.tensor];
   std::byte* data = p.in(cache, block) + device::lane() * sizeof(Element);
   if (keep) data = device::keep(data);
-  return {data, t.token_stride_bytes, plan.tensors[p.tensor].head_dim, t.head_stride_bytes};
+  const tensor_plan& of = plan.tensors[p.tensor];
+  return {data, t.token_stride_bytes,
+          t.head_stride_bytes - std::int64_t{of.head_dim} * std::int64_t{sizeof(Element)},
+          of.head_inverse};
 }
 
 SKV_DEVICE channel_rows channels_of(const block_plan& plan, const channel<std::uint32_t>* channels,

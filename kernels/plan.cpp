@@ -53,6 +53,7 @@ result<tensor_plan> cut(const block_geometry& g, const block_tensor& t,
     return bad(name + ": heads x head_dim must be 1 to 65536");
   p.heads = t.heads;
   p.head_dim = t.head_dim;
+  p.head_inverse = inverse_of(t.head_dim);
   p.tile_heads = g.tile_heads;
   p.tile_tokens = g.tile_tokens;
   if (p.tile_tokens == 0) p.tile_tokens = std::clamp(kTileElements / t.head_dim, 1u, g.tokens);

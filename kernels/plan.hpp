@@ -17,7 +17,18 @@ struct tensor_plan {
   std::uint32_t head_tiles;  ///< in a row of tiles
   std::uint32_t first_tile;  ///< in the block
   std::uint32_t opaque_bytes;
+  std::uint32_t head_inverse;  ///< of head_dim, for head_of
 };
+
+/// The head that channel `channel` of a row lies in: exactly, for up to 65,536 channels. A division by
+/// a number that is not known when the kernel is compiled takes twenty instructions; with the inverse it
+/// takes two.
+SKV_HOST_DEVICE constexpr std::uint32_t inverse_of(std::uint32_t head_dim) {
+  return ~0u / head_dim;
+}
+SKV_HOST_DEVICE constexpr std::uint32_t head_of(std::uint32_t channel, std::uint32_t inverse) {
+  return static_cast<std::uint32_t>((channel + std::uint64_t{1}) * inverse >> 32);
+}
 
 struct block_plan {
   std::uint32_t layers, tokens;

@@ -55,6 +55,10 @@ inline std::uint32_t ballot(bool vote, call_site site = call_site::current()) {
 inline bool any(bool vote, call_site site = call_site::current()) {
   return detail::meet(simt::meeting::any, site, vote) != 0;
 }
+/// The bits that any lane has.
+inline std::uint32_t any_bits(std::uint32_t value, call_site site = call_site::current()) {
+  return detail::meet(simt::meeting::any_bits, site, value);
+}
 /// Modulo 2^32.
 inline std::uint32_t sum(std::uint32_t value, call_site site = call_site::current()) {
   return detail::meet(simt::meeting::sum, site, value);

@@ -20,7 +20,7 @@ constexpr std::uint64_t kSeeds = 20;
 struct collectives_kernel {
   std::uint32_t* out;
   void operator()() const {
-    const std::uint32_t at = (block() * threads() + thread()) * 6, i = lane() + warp();
+    const std::uint32_t at = (block() * threads() + thread()) * 7, i = lane() + warp();
     out[at] = ballot(i % 3 == 0);
     out[at + 1] = any(i == 33);
     out[at + 2] = sum(0x80000000u + i);
@@ -29,16 +29,17 @@ struct collectives_kernel {
     out[at + 4] = shuffle(lane(), 7);
     sync_block();
     out[at + 5] = block() * blocks();
+    out[at + 6] = any_bits(1u << (i % 16));
   }
 };
 
 TEST(executor, collectives) {
   for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
-    const buffer<std::uint32_t> out("out", 3 * 96 * 6);
+    const buffer<std::uint32_t> out("out", 3 * 96 * 7);
     const report r = launch({3, 96, 0, seed}, collectives_kernel{out.data()});
     ASSERT_TRUE(r) << r.message;
     for (std::uint32_t i = 0; i < 3 * 96; ++i) {
-      const std::uint32_t warp = i / 32 % 3, lane = i % 32, *const o = out.data() + i * 6;
+      const std::uint32_t warp = i / 32 % 3, lane = i % 32, *const o = out.data() + i * 7;
       std::uint32_t votes = 0;
       for (std::uint32_t l = 0; l < 32; ++l) votes |= std::uint32_t{(l + warp) % 3 == 0} << l;
       ASSERT_EQ(o[0], votes);
@@ -47,6 +48,7 @@ TEST(executor, collectives) {
       ASSERT_EQ(o[3], 100 * warp + (lane + 5) % 32);
       ASSERT_EQ(o[4], 7u);
       ASSERT_EQ(o[5], i / 96 * 3);
+      ASSERT_EQ(o[6], 0xffffu);
     }
   }
 }

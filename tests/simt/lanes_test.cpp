@@ -80,8 +80,8 @@ struct launched_lanes {
     return each<u32>(&W::append_top, a, b, n);
   }
   static u32 or_masked(const u32& a, const u32& b, std::uint32_t mask) {
-    return each<u32>(
-        [mask](std::uint32_t x, std::uint32_t y) { return W::or_masked(x, y, mask); }, a, b);
+    return each<u32>([mask](std::uint32_t x, std::uint32_t y) { return W::or_masked(x, y, mask); },
+                     a, b);
   }
   static u32 keep(const u32& a) { return each<u32>(&W::keep, a); }
   template <std::uint32_t Bits>
@@ -102,6 +102,7 @@ struct launched_lanes {
     return each<u32>(&W::leading_zeros<Bits>, a);
   }
   static bool any(const mask& m) { return uniform<bool>(&W::any, m); }
+  static std::uint32_t any_bits(const u32& a) { return uniform<std::uint32_t>(&W::any_bits, a); }
   static std::uint32_t sum(const u32& a) { return uniform<std::uint32_t>(&W::sum, a); }
 
   template <class Pattern>

@@ -7,7 +7,7 @@ namespace skv::simt {
 namespace {
 
 std::string name_of(meeting what) {
-  constexpr const char* kNames[] = {"nothing", "ballot",       "any",       "sum",
+  constexpr const char* kNames[] = {"nothing", "ballot",       "any",       "any_bits",  "sum",
                                     "shuffle", "multiply_add", "sync_warp", "sync_block"};
   return kNames[static_cast<std::size_t>(what)];
 }
@@ -172,15 +172,17 @@ void machine::meet(thread_state& t, meeting what, const call_site& site) {
 
 /// All have come: results, and everybody may run.
 void machine::complete(warp_state& warp) {
-  std::uint32_t votes = 0, total = 0, brought[kWarpThreads];
+  std::uint32_t votes = 0, bits = 0, total = 0, brought[kWarpThreads];
   for (std::uint32_t i = 0; i < kWarpThreads; ++i) {
     brought[i] = warp.values[i];
     votes |= std::uint32_t{brought[i] != 0} << i;
+    bits |= brought[i];
     total += brought[i];
   }
   for (std::uint32_t i = 0; i < kWarpThreads; ++i) switch (warp.what) {
       case meeting::ballot: warp.values[i] = votes; break;
       case meeting::any: warp.values[i] = votes != 0; break;
+      case meeting::any_bits: warp.values[i] = bits; break;
       case meeting::sum: warp.values[i] = total; break;
       case meeting::shuffle: warp.values[i] = brought[warp.sources[i]]; break;
       default: break;

@@ -43,6 +43,7 @@ enum class meeting : std::uint8_t {
   none,
   ballot,
   any,
+  any_bits,
   sum,
   shuffle,
   multiply_add,

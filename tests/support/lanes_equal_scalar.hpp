@@ -143,9 +143,13 @@ struct lanes_equal_scalar {
         return (p.x < p.y) | (p.shift < p.small);
       });
       same_mask(o, "not", []<class A>(const part_operands<A>& p) { return !(p.x < p.y); });
-      std::uint32_t sum = 0;
-      for (std::uint32_t part = 0; part < L::kParts; ++part) sum += L::sum(part_of<L>(o.a, part));
+      std::uint32_t sum = 0, bits = 0;
+      for (std::uint32_t part = 0; part < L::kParts; ++part) {
+        sum += L::sum(part_of<L>(o.a, part));
+        bits |= L::any_bits(part_of<L>(o.a, part) >> o.shift[0]);
+      }
       ASSERT_EQ(sum, S::sum(part_of<S>(o.a, 0)));
+      ASSERT_EQ(bits, S::any_bits(part_of<S>(o.a, 0) >> o.shift[0]));
     }
     lane_values numbers{}, all{};
     for (std::uint32_t part = 0; part < L::kParts; ++part) {

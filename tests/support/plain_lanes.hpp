@@ -52,6 +52,7 @@ struct plain_lanes {
   }
   static u32 multiply_high(u32 a, u32 b) { return static_cast<u32>((std::uint64_t{a} * b) >> 32); }
   static bool any(mask m) { return m != 0; }
+  static u32 any_bits(u32 a) { return a; }
   static u32 sum(u32 a) { return a; }
 
   template <class Pattern>

@@ -97,6 +97,9 @@ struct avx512_lanes {
     return _mm512_mask_mov_epi32(even, 0xaaaa, odd);
   }
   static SKV_INLINE bool any(mask m) { return m.m != 0; }
+  static SKV_INLINE std::uint32_t any_bits(u32 a) {
+    return static_cast<std::uint32_t>(_mm512_reduce_or_epi32(a));
+  }
   static SKV_INLINE std::uint32_t sum(u32 a) {
     return static_cast<std::uint32_t>(_mm512_reduce_add_epi32(a));
   }

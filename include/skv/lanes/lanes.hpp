@@ -55,7 +55,8 @@ struct word_writer {
 ///    integer, else 0), `floor_log2` (of 1 ... 2^24 - 1; for 0 something from 2^31 on),
 ///    `leading_zeros<Bits>` (in the low `Bits` bits, at most 24: 0 for what has more bits, and for 0;
 ///    of values below 2^31), `multiply_high` (upper half of the product), `index(part)` (the numbers
-///    of the lanes, 0 ... 31), `any(mask)` and `sum` (wrapping) over a part;
+///    of the lanes, 0 ... 31), `any(mask)`, `any_bits(a)` (the bits that any lane has) and `sum` (wrapping)
+///    over a part;
 /// 4. memory: `load<Pattern>(row, part, count)` and `store<Pattern>(row, part, count, values)`: lane
 ///    i has the i-th pattern of a row; lanes from `count` on are 0, respectively not written; and
 ///    `lookup(table, index)`, a gather of 32-bit entries; `lookup_pair(table, index, a, b)`, the
@@ -86,6 +87,7 @@ concept lanes = requires(typename L::u32 a, typename L::mask m, typename L::tabl
     L::shift_left(L::shift_right(a, a), L::template sign_mask<16>(a))
     } -> std::same_as<decltype(a)>;
   { L::clip(L::floor_log2(a), 1u) } -> std::same_as<decltype(a)>;
+  { L::any_bits(L::or_masked(a, a, 1u)) } -> std::same_as<std::uint32_t>;
   L::put(m, writer, a);
 };
 

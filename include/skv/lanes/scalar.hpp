@@ -115,6 +115,11 @@ struct scalar_lanes {
       if (b) return true;
     return false;
   }
+  static std::uint32_t any_bits(u32 a) {
+    std::uint32_t bits = 0;
+    for (std::uint32_t v : a.lane) bits |= v;
+    return bits;
+  }
   static std::uint32_t sum(u32 a) {
     std::uint32_t s = 0;
     for (std::uint32_t v : a.lane) s += v;

@@ -168,6 +168,11 @@ struct simd_lanes {
 #endif
   }
   static SKV_INLINE bool any(mask m) { return bits(m) != 0; }
+  static SKV_INLINE std::uint32_t any_bits(u32 a) {
+    std::uint32_t bits = 0;
+    for (std::uint32_t j = 0; j < kWidth; ++j) bits |= a.v[j];
+    return bits;
+  }
   static SKV_INLINE std::uint32_t sum(u32 a) {
     std::uint32_t s = 0;
     for (std::uint32_t j = 0; j < kWidth; ++j) s += a.v[j];

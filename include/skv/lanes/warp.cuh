@@ -1,11 +1,9 @@
 // Lanes as the threads of a warp: every value is a register, every mask a predicate.
 #pragma once
 
+#include <skv/base/bits.hpp>
 #include <skv/lanes/device.cuh>
 #include <skv/lanes/lanes.hpp>
-#if !defined(__CUDACC__)
-#include <bit>
-#endif
 
 namespace skv {
 
@@ -67,6 +65,7 @@ struct warp_lanes {
     return static_cast<u32>(static_cast<std::int32_t>(a) >> count);
   }
   static SKV_DEVICE mask below(u32 a, u32 b) { return a < b; }
+  static SKV_DEVICE u32 floor_log2(u32 a) { return skv::floor_log2(a); }
   static SKV_DEVICE u32 excess(u32 a, u32 b) {
     const auto difference = static_cast<std::int32_t>(a - b);
     return static_cast<u32>(difference < 0 ? 0 : difference);
@@ -111,11 +110,6 @@ struct warp_lanes {
   static SKV_DEVICE u32 shift_right(u32 a, u32 n) { return __funnelshift_r(a, 0, n); }
   static SKV_DEVICE u32 reverse_bits(u32 a) { return __brev(a); }
   static SKV_DEVICE u32 append_top(u32 a, u32 b, u32 n) { return __funnelshift_l(b, a, n); }
-  static SKV_DEVICE u32 floor_log2(u32 a) {
-    u32 log;
-    asm("bfind.u32 %0, %1;" : "=r"(log) : "r"(a));
-    return log;
-  }
   static SKV_DEVICE u32 multiply_high(u32 a, u32 b) { return __umulhi(a, b); }
   template <std::uint32_t Bits>
   static SKV_DEVICE u32 leading_zeros(u32 a) {
@@ -135,7 +129,6 @@ struct warp_lanes {
   static SKV_DEVICE u32 append_top(u32 a, u32 b, u32 n) {
     return a << (n & 31) | b >> 1 >> (31 - (n & 31));
   }
-  static SKV_DEVICE u32 floor_log2(u32 a) { return static_cast<u32>(std::bit_width(a)) - 1; }
   static SKV_DEVICE u32 multiply_high(u32 a, u32 b) {
     return static_cast<u32>((std::uint64_t{a} * b) >> 32);
   }
@@ -145,6 +138,7 @@ struct warp_lanes {
   }
 #endif
   static SKV_DEVICE bool any(mask m) { return device::any(m); }
+  static SKV_DEVICE std::uint32_t any_bits(u32 a) { return device::any_bits(a); }
   static SKV_DEVICE std::uint32_t sum(u32 a) { return device::sum(a); }
 
   /// Rows are aligned to their patterns.
@@ -201,13 +195,6 @@ struct warp_lanes {
     return mask;
 #else
     return (u32(1) << device::lane()) - 1;
-#endif
-  }
-  static SKV_DEVICE u32 count_ones(u32 a) {
-#if defined(__CUDACC__)
-    return static_cast<u32>(__popc(a));
-#else
-    return static_cast<u32>(std::popcount(a));
 #endif
   }
 };

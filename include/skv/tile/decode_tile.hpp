@@ -1,6 +1,7 @@
 // Decoding a tile: one text for CPU and GPU.
 #pragma once
 
+#include <skv/base/bits.hpp>
 #include <skv/entropy/rans.hpp>
 #include <skv/predict/mean.hpp>
 #include <skv/scale/per_channel.hpp>
@@ -35,6 +36,7 @@ struct tile_decoder {
   rans_decoder<Lanes> coder;
   u32 states[kParts];
   tile_hash<Lanes> data_hash, prediction_hash;
+  bool well_formed = true;  ///< so far: states began as they should, escapes are numbers
 
   SKV_INLINE void enter_tail() {
     coder.enter_tail();
@@ -59,28 +61,45 @@ struct tile_decoder {
     }
     u32 any_escapes(0);
     for (const u32& e : escapes) any_escapes = any_escapes | e;
-    if (!Lanes::any(any_escapes != u32(0))) [[likely]]
-      return;
-    // Escapes have left anything; what their group's hash is, is known when they are replaced. Of words
-    // that are no numbers, the hash has the bits that are not stored.
-    data_hash = hash_before;
-    SKV_UNROLL_STEPS(1)
-    for (std::uint32_t k = 0; k < steps; ++k) {
-      const std::uint32_t at = first + k * kLanes, left = kAll ? kLanes : count - k * kLanes;
-      SKV_UNROLL
-      for (std::uint32_t part = 0; part < kParts; ++part) {
-        const auto escaped = (escapes[part] >> (steps - 1 - k) & 1) != u32(0);
-        u32 numbers = rows.template load<Lanes>(token, at, part, left);
-        if (Lanes::any(escaped)) {
-          numbers = Lanes::select(escaped, coder.escaped(escaped), numbers);
-          rows.template store<Lanes>(token, at, part, left, numbers);
-        }
-        data_hash.append(part, numbers);
+    if (Lanes::any(any_escapes != u32(0))) [[unlikely]] {
+      data_hash = hash_before;
+      replace_escapes<kAll>(token, first, count, steps, rows, escapes,
+                            Lanes::any_bits(any_escapes));
+      SKV_UNROLL_STEPS(kWhole ? kStepsAtOnce<Rows> : 1)
+      for (std::uint32_t k = 0; k < (kWhole ? kGroupSteps : steps); ++k) {
+        const std::uint32_t left = kAll ? kLanes : count - k * kLanes;
+        SKV_UNROLL
+        for (std::uint32_t part = 0; part < kParts; ++part)
+          data_hash.append(part, rows.template load<Lanes>(token, first + k * kLanes, part, left));
       }
     }
   }
 
  private:
+  /// Replaces what escapes have left, which is anything, by their numbers: in the steps of a group that
+  /// have a bit in `with_escapes`, the lanes that have it in `escapes`. The last step's is the lowest.
+  template <bool kAll, class Rows>
+  SKV_INLINE void replace_escapes(std::uint32_t token, std::uint32_t first, std::uint32_t count,
+                                  std::uint32_t steps, const Rows& rows,
+                                  const u32 (&escapes)[kParts], std::uint32_t with_escapes) {
+    while (with_escapes != 0) {
+      const std::uint32_t last = floor_log2(with_escapes), bit = 1u << last;
+      with_escapes ^= bit;
+      const std::uint32_t k = steps - 1 - last;
+      const std::uint32_t at = first + k * kLanes, left = kAll ? kLanes : count - k * kLanes;
+      SKV_UNROLL
+      for (std::uint32_t part = 0; part < kParts; ++part) {
+        const auto escaped = (escapes[part] & bit) != u32(0);
+        if (kParts != 1 && !Lanes::any(escaped)) continue;
+        const u32 words = coder.escaped(escaped),
+                  others = rows.template load<Lanes>(token, at, part, left);
+        if constexpr (Coding::kTarget.bits() < 16)
+          well_formed = well_formed && !Lanes::any((words >> Coding::kTarget.bits()) != u32(0));
+        rows.template store<Lanes>(token, at, part, left, Lanes::select(escaped, words, others));
+      }
+    }
+  }
+
   /// Decodes a step, and appends to `escapes` which of its tokens are.
   template <bool kAll, class Rows, class Scales>
   SKV_INLINE void step(std::uint32_t token, std::uint32_t first, std::uint32_t count,
@@ -136,11 +155,10 @@ SKV_INLINE decoded_tile decode_tile(tile_shape shape, const std::byte* image,
 
   tile_decoder<Lanes, Coding, Mean> tile{
       {{image + words_at, image + image_bytes}, typename Lanes::table(table)}, {}, {}, {}};
-  bool well_formed = true;
   SKV_UNROLL
   for (std::uint32_t part = 0; part < Lanes::kParts; ++part) {
     tile.states[part] = Lanes::template load<std::uint32_t>(image, part, kLanes);
-    well_formed &= !Lanes::any((tile.states[part] >> 16) == u32(0));
+    tile.well_formed &= !Lanes::any((tile.states[part] >> 16) == u32(0));
   }
 
   const std::byte* plane = image + kStateBytes;
@@ -174,8 +192,8 @@ SKV_INLINE decoded_tile decode_tile(tile_shape shape, const std::byte* image,
   decoded_tile d;
   d.is_image = true;
   const std::uint32_t last = tail_steps == 0 ? kStateFloor + kStartState : kStartState;
-  for (const u32& s : tile.states) well_formed &= !Lanes::any(s != u32(last));
-  d.well_formed = well_formed && tile.coder.words.is_finished();
+  for (const u32& s : tile.states) tile.well_formed &= !Lanes::any(s != u32(last));
+  d.well_formed = tile.well_formed && tile.coder.words.is_finished();
   d.data_hash = tile.data_hash.finish(shape);
   d.prediction_hash = Mean::kOutside ? tile.prediction_hash.finish(shape) : 0;
   return d;
