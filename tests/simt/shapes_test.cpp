@@ -216,5 +216,16 @@ TEST_P(batches, come_out_the_same_in_every_order) {
   }
 }
 
+/// Where it could go wrong: the first and the last channel of every head.
+TEST(head_of, is_a_division) {
+  for (std::uint32_t head_dim = 1; head_dim <= 65536; ++head_dim) {
+    const std::uint32_t inverse = cuda::inverse_of(head_dim);
+    for (std::uint32_t head = 0; head < 65536 / head_dim; ++head) {
+      ASSERT_EQ(cuda::head_of(head * head_dim, inverse), head) << head_dim;
+      ASSERT_EQ(cuda::head_of(head * head_dim + head_dim - 1, inverse), head) << head_dim;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace skv::simt

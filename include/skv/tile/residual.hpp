@@ -70,10 +70,11 @@ struct residual_coding {
       constexpr std::uint32_t half = 1u << (kFiner - 1);
       const U32 mean_floor =
           (g.floor << kFiner) + ((Mean.bias() - Target.bias()) << Mean.mantissa_bits);
-      const U32 fine = to_steps<Mean, Lanes>(mean, mean_floor).steps;
+      const U32 fine =
+          to_steps<Mean, Lanes, kFloor + (Mean.bias() - Target.bias())>(mean, mean_floor).steps;
       // Targets round, but below the floor their bins truncate: there the centre is half a step up.
       const auto truncates = (fine < U32(1u << Mean.mantissa_bits)) & (g.floor > U32(kHidden));
-      const U32 centred = Lanes::select(truncates, Lanes::max(fine, U32(half)) - half, fine);
+      const U32 centred = Lanes::excess(fine, Lanes::zero_unless(truncates, U32(half)));
       g.mean = Lanes::min((centred + half) >> kFiner, max_steps<Target, Lanes>(g.floor));
       const U32 left = centred - (g.mean << kFiner);
       g.flip = Lanes::signed_shift(left, 31);
