@@ -1,8 +1,10 @@
 #include "engine/coding.hpp"
 
-#include <numeric>
-#include <skv/calibrate/calibrate.hpp>
-#include <skv/calibrate/linear.hpp>
+#include <skv/predict/none.hpp>
+#include <skv/predict/previous_token.hpp>
+
+#include "engine/calibration.hpp"
+#include "engine/propagation.hpp"
 
 namespace engine {
 
@@ -10,82 +12,47 @@ using namespace skv;
 
 namespace {
 
-row_view<const std::byte> rows_of(const recording& r, tensor_id id, const model_config& c) {
-  return {std::as_bytes(std::span(r.of(id))).data(), 2 * std::size_t{c.kv_width()}};
+text_tensors tensors_of_text(const recording& r, const model_config& c) {
+  text_tensors tensors;
+  for (const tensor_id id : tensors_of(c))
+    tensors.push_back({id,
+                       static_cast<std::uint32_t>(r.tokens.size()),
+                       c.kv_heads,
+                       c.head_dim,
+                       {std::as_bytes(std::span(r.of(id))).data(), 2 * std::size_t{c.kv_width()}},
+                       {}});
+  return tensors;
 }
 
-result<profile_ptr> fit_scales(mean_source source, std::span<const recording> recordings,
-                               const model_config& c) {
-  calibrator fit(format_id::bf16, source, format_id::bf16);
-  do
-    for (const recording& r : recordings)
-      for (const tensor_id id : tensors_of(c))
-        if (auto ok = fit.add(id, static_cast<std::uint32_t>(r.tokens.size()), c.kv_heads,
-                              c.head_dim, rows_of(r, id, c), {});
-            !ok)
-          return ok.failure();
-  while (fit.next_pass());
-  return fit.finish();
-}
-
-result<profile_ptr> fit_propagation(std::span<const recording> recordings, const model_config& c) {
-  linear_fit_options options;
-  options.rope = linear_rotary(c);
-  linear_fitter fit(format_id::bf16, mean_source::none, format_id::bf16, options);
-  do
-    for (const recording& r : recordings) {
-      std::vector<calibration_tensor> cache;
-      for (const tensor_id id : tensors_of(c))
-        cache.push_back({id,
-                         static_cast<std::uint32_t>(r.tokens.size()),
-                         c.kv_heads,
-                         c.head_dim,
-                         rows_of(r, id, c),
-                         {}});
-      if (auto ok = fit.add(cache); !ok) return ok.failure();
-    }
-  while (fit.next_pass());
-  return fit.finish();
-}
-
-std::vector<std::uint32_t> positions(std::size_t count) {
-  std::vector<std::uint32_t> p(count);
-  std::iota(p.begin(), p.end(), 0);
-  return p;
-}
-
-// Calls f with a fresh predictor of its own type: the codec asks it without a virtual call.
+// Calls f with a fresh predictor of its own type.
 template <class F>
 result<done> with_predictor(const coding& by, workers& team, std::span<const std::int32_t> tokens,
                             const F& f) {
-  const profile_content& p = by.profile->content();
-  const auto propagated = [&](auto base) {
-    cpu::linear on_top(by.profile, std::move(base), positions(tokens.size()));
-    return f(on_top);
-  };
-  if (by.predictor == nullptr) {
-    if (p.linear) return propagated(none());
-    none nothing;
-    previous_token before;
-    return p.source == mean_source::none ? f(nothing) : f(before);
+  if (by.predictor != nullptr) {
+    const auto started = model_predictor::start(*by.predictor, team, tokens, {});
+    if (!started) return started.failure();
+    return with_propagation(by.profile, predictor_ref(**started), tokens.size(), f);
   }
-  auto base = model_predictor::start(*by.predictor, team, tokens, {});
-  if (!base) return base.failure();
-  return p.linear ? propagated(predictor_ref(**base)) : f(**base);
+  if (by.profile->content().source != mean_source::previous_token)
+    return with_propagation(by.profile, none(), tokens.size(), f);
+  previous_token before;
+  return f(before);
 }
 
 }  // namespace
 
 result<std::vector<coding>> fit_without_model(std::span<const recording> recordings,
                                               const model_config& config) {
+  std::vector<text_tensors> texts;
+  for (const recording& r : recordings) texts.push_back(tensors_of_text(r, config));
   std::vector<coding> codings;
   for (const auto source : {mean_source::none, mean_source::previous_token}) {
-    auto p = fit_scales(source, recordings, config);
-    if (!p) return p.failure();
+    auto scales = fit_scales(format_id::bf16, source, texts);
+    if (!scales) return scales.failure();
     codings.push_back(
-        {source == mean_source::none ? "none" : "previous token", *std::move(p), nullptr});
+        {source == mean_source::none ? "none" : "previous token", scales->profile, nullptr});
   }
-  auto p = fit_propagation(recordings, config);
+  auto p = fit_propagation(format_id::bf16, mean_source::none, config, texts);
   if (!p) return p.failure();
   if (*p != nullptr) codings.push_back({"linear propagation", *std::move(p), nullptr});
   return codings;

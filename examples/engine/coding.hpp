@@ -1,11 +1,6 @@
 // A way to code a cache: what predicts it, and the profile that was fitted to that.
 #pragma once
 
-#include <skv/cpu/linear_predictor.hpp>
-#include <skv/predict/none.hpp>
-#include <skv/predict/previous_token.hpp>
-#include <utility>
-
 #include "engine/fit.hpp"
 #include "engine/offload.hpp"
 

@@ -2,11 +2,10 @@
 
 #include <bit>
 #include <cmath>
-#include <numeric>
 #include <skv/cpu/layered_archive.hpp>
-#include <skv/cpu/linear_predictor.hpp>
 #include <skv/format/byte_io.hpp>
 
+#include "engine/propagation.hpp"
 #include "io/safetensors.hpp"
 
 namespace engine {
@@ -83,17 +82,6 @@ result<skv::container> container_of(const predictor_model& m, const skv::profile
   return c;
 }
 
-// Calls f(predictor) with the model's predictor alone, or with linear propagation over it.
-template <class F>
-result<skv::done> with_predictor(model_predictor& base, const skv::profile_ptr& p,
-                                 std::size_t tokens, F&& f) {
-  if (!p->content().linear) return f(base);
-  std::vector<std::uint32_t> positions(tokens);
-  std::iota(positions.begin(), positions.end(), 0);
-  skv::cpu::linear<predictor_ref> on_top(p, predictor_ref(base), std::move(positions));
-  return f(on_top);
-}
-
 }  // namespace
 
 sequence_cache cache_of(const recording& r, const cache_format& format) {
@@ -124,11 +112,13 @@ result<std::vector<std::byte>> compress(const predictor_model& m, workers& team,
   if (auto ok = out->write_opaque(beside); !ok) return ok.failure();
   const std::size_t row_bytes =
       std::size_t{m.weights().config.kv_width()} * cache.format.number_bytes();
-  auto ok = with_predictor(**predictor, p, cache.tokens.size(), [&](auto& q) -> result<skv::done> {
-    for (const auto& tensor : cache.tensors)
-      if (auto done = out->write(q, {tensor.data(), row_bytes}); !done) return done;
-    return skv::done{};
-  });
+  auto ok = with_propagation(p, predictor_ref(**predictor), cache.tokens.size(),
+                             [&](auto& q) -> result<skv::done> {
+                               for (const auto& tensor : cache.tensors)
+                                 if (auto done = out->write(q, {tensor.data(), row_bytes}); !done)
+                                   return done;
+                               return skv::done{};
+                             });
   if (!ok) return ok.failure();
   auto file = out->finish();
   if (!file) return file.failure();
@@ -170,13 +160,14 @@ result<sequence_cache> restore(const predictor_model& m, workers& team, const sk
   auto predictor = model_predictor::start(m, team, cache.tokens, cache.format);
   if (!predictor) return predictor.failure();
   const std::size_t row_bytes = std::size_t{config.kv_width()} * cache.format.number_bytes();
-  auto ok = with_predictor(**predictor, p, tokens, [&](auto& q) -> result<skv::done> {
-    while (in->next() != nullptr) {
-      cache.tensors.emplace_back(tokens * row_bytes);
-      if (auto done = in->read(q, {cache.tensors.back().data(), row_bytes}); !done) return done;
-    }
-    return skv::done{};
-  });
+  auto ok =
+      with_propagation(p, predictor_ref(**predictor), tokens, [&](auto& q) -> result<skv::done> {
+        while (in->next() != nullptr) {
+          cache.tensors.emplace_back(tokens * row_bytes);
+          if (auto done = in->read(q, {cache.tensors.back().data(), row_bytes}); !done) return done;
+        }
+        return skv::done{};
+      });
   if (!ok) return ok.failure();
   return cache;
 }

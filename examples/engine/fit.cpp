@@ -1,12 +1,8 @@
 #include "engine/fit.hpp"
 
-#include <cmath>
-#include <numbers>
-#include <skv/calibrate/calibrate.hpp>
-#include <skv/calibrate/linear.hpp>
-
 #include "engine/anchor_fit.hpp"
 #include "engine/bf16.hpp"
+#include "engine/calibration.hpp"
 
 namespace engine {
 namespace {
@@ -49,8 +45,7 @@ class fitter {
   result<skv::done> run_through(workers& team, std::span<const recording> recordings);
   anchors maps() const { return maps_; }
   const std::vector<anchor_report>& report() const { return report_; }
-  result<skv::profile_ptr> fit_profile(double& bits) const;
-  result<skv::profile_ptr> fit_linear() const;
+  std::vector<text_tensors> texts() const;
 
  private:
   bool is_anchored(skv::tensor_id t) const {
@@ -140,46 +135,22 @@ result<skv::done> fitter::run_through(workers& team, std::span<const recording> 
   return skv::done{};
 }
 
-// And what it makes of a number, in bits.
-result<skv::profile_ptr> fitter::fit_profile(double& bits) const {
-  skv::calibrator fit(format_.id, skv::mean_source::given, skv::format_id::bf16);
-  do
-    for (const run& r : runs_)
-      for (std::size_t i = 0; i < tensors_.size(); ++i)
-        if (auto ok =
-                fit.add(tensors_[i], static_cast<std::uint32_t>(r.of->tokens.size()),
-                        config_.kv_heads, config_.head_dim, {r.numbers[i].data(), number_stride()},
-                        {r.means[i].data(), mean_stride()});
-            !ok)
-          return ok.failure();
-  while (fit.next_pass());
-  bits = 0;
-  for (const auto& [id, tensor_bits] : fit.bits())
-    bits += tensor_bits / static_cast<double>(tensors_.size());
-  return fit.finish();
-}
-
-result<skv::profile_ptr> fitter::fit_linear() const {
-  skv::linear_fit_options options;
-  options.rope = linear_rotary(config_);
-  skv::linear_fitter fit(format_.id, skv::mean_source::given, skv::format_id::bf16, options);
-  do
-    for (const run& r : runs_) {
-      std::vector<skv::calibration_tensor> cache;
-      for (std::size_t i = 0; i < tensors_.size(); ++i) {
-        skv::calibration_tensor c;
-        c.id = tensors_[i];
-        c.tokens = static_cast<std::uint32_t>(r.of->tokens.size());
-        c.heads = config_.kv_heads;
-        c.head_dim = config_.head_dim;
-        c.numbers = {r.numbers[i].data(), number_stride()};
-        c.bases = {r.means[i].data(), mean_stride()};
-        cache.push_back(c);
-      }
-      if (auto ok = fit.add(cache); !ok) return ok.failure();
+// What the texts' caches hold, and what was predicted of them.
+std::vector<text_tensors> fitter::texts() const {
+  std::vector<text_tensors> texts;
+  for (const run& r : runs_) {
+    text_tensors& text = texts.emplace_back();
+    for (std::size_t i = 0; i < tensors_.size(); ++i) {
+      const skv::tensor_shape t = shape_of(r, tensors_[i]);
+      text.push_back({t.id,
+                      t.tokens,
+                      t.heads,
+                      t.head_dim,
+                      {r.numbers[i].data(), number_stride()},
+                      {r.means[i].data(), mean_stride()}});
     }
-  while (fit.next_pass());
-  return fit.finish();
+  }
+  return texts;
 }
 
 // The profile with anchors attached, if there are any.
@@ -194,16 +165,6 @@ result<skv::profile_ptr> attach(const skv::profile_ptr& p, const anchors& maps,
 
 }  // namespace
 
-skv::rotary linear_rotary(const model_config& config) {
-  skv::rotary r;
-  r.is_interleaved = config.rope_interleaved;
-  const rotary turning(config);
-  for (const float radians : turning.frequencies())
-    r.frequencies.push_back(static_cast<std::uint64_t>(
-        std::ldexp(static_cast<double>(radians) / (2 * std::numbers::pi), 64)));
-  return r;
-}
-
 result<fitted_predictor> fit_predictor(const predictor_model& m, workers& team,
                                        std::span<const recording> recordings,
                                        const cache_format& format, bool with_linear) {
@@ -214,13 +175,15 @@ result<fitted_predictor> fit_predictor(const predictor_model& m, workers& team,
   fitted_predictor fitted;
   fitted.predictor = std::make_shared<predictor_model>(m.with(f.maps()));
   fitted.anchors = f.report();
-  auto plain = f.fit_profile(fitted.bits);
-  if (!plain) return plain.failure();
-  plain = attach(*plain, f.maps(), config);
+  const std::vector<text_tensors> texts = f.texts();
+  const auto scales = fit_scales(format.id, skv::mean_source::given, texts);
+  if (!scales) return scales.failure();
+  fitted.bits = scales->bits;
+  auto plain = attach(scales->profile, f.maps(), config);
   if (!plain) return plain.failure();
   fitted.profile = *plain;
   if (!with_linear) return fitted;
-  auto linear = f.fit_linear();
+  auto linear = fit_propagation(format.id, skv::mean_source::given, config, texts);
   if (!linear) return linear.failure();
   linear = attach(*linear, f.maps(), config);
   if (!linear) return linear.failure();

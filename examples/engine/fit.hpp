@@ -35,7 +35,4 @@ skv::result<fitted_predictor> fit_predictor(const predictor_model& m, workers& t
 /// The predictor that a profile was fitted for: the anchors are those that are attached.
 skv::result<predictor_model> with_anchors_of(const predictor_model& m, const skv::profile& p);
 
-/// How K turns, for linear propagation.
-skv::rotary linear_rotary(const model_config& config);
-
 }  // namespace engine
