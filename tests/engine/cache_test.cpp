@@ -70,9 +70,7 @@ TEST(kv_cache, pages_that_are_dropped_hold_nothing) {
 
 TEST(cache_file, is_what_skv_reads) {
   model_folder f;
-  f.fill(1);
-  f.write();
-  const model m = must_load(f.folder.path());
+  const model m = f.make(1);
   workers team(1);
   const auto tokens = random_tokens(21, m.config.vocabulary, 2);
   page_pool pool(m.config, 2);
@@ -115,9 +113,7 @@ TEST(generate, refuses_what_it_cannot_run) {
   model_folder f;
   f.config["rope_scaling"] = R"({"type": "dynamic", "factor": 2.0})";
   f.config["max_position_embeddings"] = "20";
-  f.fill(1);
-  f.write();
-  const model m = must_load(f.folder.path());
+  const model m = f.make(1);
   workers team(1);
   forward_pass pass(m, team);
   page_pool pool(m.config, 1);
@@ -136,9 +132,7 @@ TEST(generate, refuses_what_it_cannot_run) {
 
 TEST(generate, goes_on_until_an_end_token) {
   model_folder f;
-  f.fill(2);
-  f.write();
-  model m = must_load(f.folder.path());
+  model m = f.make(2);
   workers team(1);
   const auto go = [&](std::uint32_t count) {
     forward_pass pass(m, team);

@@ -13,7 +13,7 @@ namespace engine::test {
 namespace {
 
 TEST(forward, agrees_with_pytorch_on_the_embedded_model) {
-  model m = must_load(tiny_folder());
+  model m = must(load_model(tiny_folder()));
   // As examples/tiny-model/make_fixture.py does it: fused attention, tables of bf16.
   m.config.rounding.rotary_table = true;
   m.config.rounding.activation = true;
@@ -51,7 +51,7 @@ TEST(forward, agrees_with_pytorch_on_the_embedded_model) {
 // The numbers that this engine made when the test was written: on another machine, compiler or
 // instruction set they are the same.
 TEST(forward, is_the_same_everywhere) {
-  model m = must_load(tiny_folder());
+  model m = must(load_model(tiny_folder()));
   workers team(2);
   const auto tokens = random_tokens(100, m.config.vocabulary, 11);
   const auto hash = [&] {
@@ -96,9 +96,7 @@ INSTANTIATE_TEST_SUITE_P(models, forward_of, testing::ValuesIn(kVariants),
 TEST_P(forward_of, agrees_with_plain_loops) {
   model_folder f;
   for (const auto& [key, value] : GetParam().keys) f.config[key] = value;
-  f.fill(7);
-  f.write();
-  model m = must_load(f.folder.path());
+  model m = f.make(7);
   m.config.rounding = GetParam().rounding;
   workers team(2);
   const auto tokens = random_tokens(45, m.config.vocabulary, 3);
@@ -118,9 +116,7 @@ TEST_P(forward_of, agrees_with_plain_loops) {
 TEST_P(forward_of, does_not_depend_on_chunks_threads_or_instruction_set) {
   model_folder f;
   for (const auto& [key, value] : GetParam().keys) f.config[key] = value;
-  f.fill(8);
-  f.write();
-  model m = must_load(f.folder.path());
+  model m = f.make(8);
   m.config.rounding = GetParam().rounding;
   const auto tokens = random_tokens(70, m.config.vocabulary, 4);
   workers plain(1, skv::cpu::isa::scalar);
@@ -140,9 +136,7 @@ TEST_P(forward_of, does_not_depend_on_chunks_threads_or_instruction_set) {
 // What a predictor does: K and V from elsewhere, and a hidden state that is corrected.
 TEST(forward, goes_on_with_what_it_is_given) {
   model_folder f;
-  f.fill(9);
-  f.write();
-  const model m = must_load(f.folder.path());
+  const model m = f.make(9);
   workers team(1);
   const auto tokens = random_tokens(20, m.config.vocabulary, 5);
   const run_result exact = run(m, team, tokens);

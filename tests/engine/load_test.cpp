@@ -134,7 +134,7 @@ TEST(load, takes_shards) {
   f.write();
   workers team(1);
   const auto tokens = random_tokens(9, 90, 1);
-  const run_result expected = run(must_load(f.folder.path()), team, tokens);
+  const run_result expected = run(must(load_model(f.folder.path())), team, tokens);
   tensor_file parts[2];
   std::string map;
   for (const auto& [name, t] : f.weights.tensors) {
@@ -147,7 +147,7 @@ TEST(load, takes_shards) {
   std::filesystem::remove(f.folder / "model.safetensors");
   const auto index = f.folder / "model.safetensors.index.json";
   skv::io::fill_file(index, "{\"weight_map\": {" + map + "}}");
-  EXPECT_TRUE(run(must_load(f.folder.path()), team, tokens) == expected);
+  EXPECT_TRUE(run(must(load_model(f.folder.path())), team, tokens) == expected);
 
   std::filesystem::remove(f.folder / "part1.safetensors");
   expect_refused(f.folder.path(), status::io_error, "part1.safetensors");
@@ -169,11 +169,11 @@ TEST(load, rounds_other_types_to_bf16) {
   auto& norm = f.weights.tensors["model.norm.weight"];
   for (auto& x : norm.numbers) x = to_bf16(1.5f);
   f.write();
-  const run_result expected = run(must_load(f.folder.path()), team, tokens);
+  const run_result expected = run(must(load_model(f.folder.path())), team, tokens);
   norm.dtype = "F16";
   for (auto& x : norm.numbers) x = 0x3e00;
   f.write();
-  EXPECT_TRUE(run(must_load(f.folder.path()), team, tokens) == expected);
+  EXPECT_TRUE(run(must(load_model(f.folder.path())), team, tokens) == expected);
 }
 
 TEST(load, scalings_reach_the_model) {

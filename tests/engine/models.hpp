@@ -20,10 +20,10 @@ namespace engine::test {
 
 inline std::filesystem::path tiny_folder() { return SKV_ENGINE_MODEL; }
 
-inline model must_load(const std::filesystem::path& folder) {
-  auto m = load_model(folder);
-  if (!m) throw std::runtime_error(m.failure().message);
-  return *std::move(m);
+template <class T>
+T must(skv::result<T> r) {
+  if (!r) throw std::runtime_error(r.failure().message);
+  return *std::move(r);
 }
 
 /// Named tensors of bf16 patterns (or of what else `dtype` says), as a safetensors file.
@@ -83,8 +83,7 @@ struct model_folder {
   /// Random weights for the configuration.
   void fill(std::uint64_t seed) {
     write_config();
-    const auto c = read_config(folder / "config.json");
-    if (!c) throw std::runtime_error(c.failure().message);
+    const model_config c = must(read_config(folder / "config.json"));
     skv::test::random_source random(seed);
     const auto add = [&](const std::string& name, std::vector<std::uint64_t> shape) {
       tensor_file::tensor t{shape, {}};
@@ -96,31 +95,36 @@ struct model_folder {
         t.numbers.push_back(to_bf16(static_cast<float>(is_norm + scale * random.gaussian())));
       weights.tensors[name] = t;
     };
-    add("model.embed_tokens.weight", {c->vocabulary, c->hidden});
-    for (std::uint32_t l = 0; l < c->layers; ++l) {
+    add("model.embed_tokens.weight", {c.vocabulary, c.hidden});
+    for (std::uint32_t l = 0; l < c.layers; ++l) {
       const std::string p = fmt::format("model.layers.{}.", l);
-      add(p + "input_layernorm.weight", {c->hidden});
-      add(p + "post_attention_layernorm.weight", {c->hidden});
-      add(p + "self_attn.q_proj.weight", {c->q_width(), c->hidden});
-      add(p + "self_attn.k_proj.weight", {c->kv_width(), c->hidden});
-      add(p + "self_attn.v_proj.weight", {c->kv_width(), c->hidden});
-      add(p + "self_attn.o_proj.weight", {c->hidden, c->q_width()});
-      if (c->has_qk_norm) {
-        add(p + "self_attn.q_norm.weight", {c->head_dim});
-        add(p + "self_attn.k_norm.weight", {c->head_dim});
+      add(p + "input_layernorm.weight", {c.hidden});
+      add(p + "post_attention_layernorm.weight", {c.hidden});
+      add(p + "self_attn.q_proj.weight", {c.q_width(), c.hidden});
+      add(p + "self_attn.k_proj.weight", {c.kv_width(), c.hidden});
+      add(p + "self_attn.v_proj.weight", {c.kv_width(), c.hidden});
+      add(p + "self_attn.o_proj.weight", {c.hidden, c.q_width()});
+      if (c.has_qk_norm) {
+        add(p + "self_attn.q_norm.weight", {c.head_dim});
+        add(p + "self_attn.k_norm.weight", {c.head_dim});
       }
-      if (c->has_qkv_bias) {
-        add(p + "self_attn.q_proj.bias", {c->q_width()});
-        add(p + "self_attn.k_proj.bias", {c->kv_width()});
-        add(p + "self_attn.v_proj.bias", {c->kv_width()});
+      if (c.has_qkv_bias) {
+        add(p + "self_attn.q_proj.bias", {c.q_width()});
+        add(p + "self_attn.k_proj.bias", {c.kv_width()});
+        add(p + "self_attn.v_proj.bias", {c.kv_width()});
       }
-      if (c->has_output_bias) add(p + "self_attn.o_proj.bias", {c->hidden});
-      add(p + "mlp.gate_proj.weight", {c->intermediate, c->hidden});
-      add(p + "mlp.up_proj.weight", {c->intermediate, c->hidden});
-      add(p + "mlp.down_proj.weight", {c->hidden, c->intermediate});
+      if (c.has_output_bias) add(p + "self_attn.o_proj.bias", {c.hidden});
+      add(p + "mlp.gate_proj.weight", {c.intermediate, c.hidden});
+      add(p + "mlp.up_proj.weight", {c.intermediate, c.hidden});
+      add(p + "mlp.down_proj.weight", {c.hidden, c.intermediate});
     }
-    add("model.norm.weight", {c->hidden});
-    if (!c->has_tied_embeddings) add("lm_head.weight", {c->vocabulary, c->hidden});
+    add("model.norm.weight", {c.hidden});
+    if (!c.has_tied_embeddings) add("lm_head.weight", {c.vocabulary, c.hidden});
+  }
+  model make(std::uint64_t seed) {
+    fill(seed);
+    write();
+    return must(load_model(folder.path()));
   }
 };
 

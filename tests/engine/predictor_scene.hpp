@@ -3,20 +3,13 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <stdexcept>
-
+#include "engine/bf16.hpp"
 #include "engine/cache_file.hpp"
 #include "engine/compressed_cache.hpp"
 #include "engine/fit.hpp"
+#include "models.hpp"
 
 namespace engine::test {
-
-template <class T>
-T must(skv::result<T> r) {
-  if (!r) throw std::runtime_error(r.failure().message);
-  return *std::move(r);
-}
 
 /// Every step from the open loop to anchors.
 inline std::vector<predictor_options> all_options() {
@@ -27,8 +20,23 @@ inline std::vector<predictor_options> all_options() {
   return all;
 }
 
+/// A copy whose weight (output, input) of a matrix is the next bf16 number.
+inline matrix_ptr changed(const matrix& w, std::uint32_t output, std::uint32_t input) {
+  std::vector<std::uint16_t> bits(std::size_t{w.outputs()} * w.inputs());
+  std::vector<float> panel(std::size_t{w.inputs()} * kPanel);
+  for (std::uint32_t p = 0; p < w.panels(); ++p) {
+    w.expand(p, 0, w.inputs(), panel.data());
+    for (std::uint32_t o = p * kPanel; o < std::min((p + 1) * kPanel, w.outputs()); ++o)
+      for (std::uint32_t i = 0; i < w.inputs(); ++i)
+        bits[std::size_t{o} * w.inputs() + i] =
+            to_bf16(panel[std::size_t{i} * kPanel + o % kPanel]);
+  }
+  bits[std::size_t{output} * w.inputs() + input] ^= 1;
+  return std::make_shared<bf16_matrix>(w.outputs(), w.inputs(), bits);
+}
+
 struct predictor_scene {
-  model target = must(load_model(SKV_ENGINE_MODEL));
+  model target = must(load_model(tiny_folder()));
   workers team{2};
   std::vector<recording> calibration = recordings("calibration");
   recording evaluation = recordings("evaluation").front();

@@ -21,19 +21,10 @@ test::predictor_scene& scene() {
   return s;
 }
 
-// A copy whose weight (output, input) of a matrix is the next bf16 number.
-matrix_ptr changed(const matrix& w, std::uint32_t output, std::uint32_t input) {
-  std::vector<std::uint16_t> bits(std::size_t{w.outputs()} * w.inputs());
-  std::vector<float> panel(std::size_t{w.inputs()} * kPanel);
-  for (std::uint32_t p = 0; p < w.panels(); ++p) {
-    w.expand(p, 0, w.inputs(), panel.data());
-    for (std::uint32_t o = p * kPanel; o < std::min((p + 1) * kPanel, w.outputs()); ++o)
-      for (std::uint32_t i = 0; i < w.inputs(); ++i)
-        bits[std::size_t{o} * w.inputs() + i] =
-            to_bf16(panel[std::size_t{i} * kPanel + o % kPanel]);
-  }
-  bits[std::size_t{output} * w.inputs() + input] ^= 1;
-  return std::make_shared<bf16_matrix>(w.outputs(), w.inputs(), bits);
+// Of the text that was not fitted to.
+std::vector<std::byte> file_of(const fitted_predictor& f) {
+  return test::must(
+      compress(*f.predictor, scene().team, f.profile, cache_of(scene().evaluation, {})));
 }
 
 TEST(predictor, names_say_its_options) {
@@ -107,8 +98,7 @@ TEST(predictor, one_changed_weight_is_refused_by_its_fingerprint) {
   predictor_options o = test::all_options()[3];
   o.weights = weight_format::bf16;  // so that the change is not lost in rounding
   const fitted_predictor f = scene().fit(o);
-  const auto file =
-      test::must(compress(*f.predictor, scene().team, f.profile, cache_of(scene().evaluation, {})));
+  const auto file = file_of(f);
   const auto refusal = [&](const std::function<void(model&)>& change) {
     model other = scene().target;
     change(other);
@@ -119,23 +109,22 @@ TEST(predictor, one_changed_weight_is_refused_by_its_fingerprint) {
   };
   EXPECT_EQ(refusal([](model&) {}).code, status::ok);
   const skv::error refused =
-      refusal([](model& m) { m.layers[2].up = changed(*m.layers[2].up, 100, 3); });
+      refusal([](model& m) { m.layers[2].up = test::changed(*m.layers[2].up, 100, 3); });
   EXPECT_EQ(refused.code, status::wrong_prediction);
   EXPECT_THAT(refused.message, HasSubstr("was compressed with the predictor bf16+exact_kv"));
-  EXPECT_EQ(refusal([](model& m) { m.layers[5].v = changed(*m.layers[5].v, 63, 127); }).code,
+  EXPECT_EQ(refusal([](model& m) { m.layers[5].v = test::changed(*m.layers[5].v, 63, 127); }).code,
             status::wrong_prediction);
   EXPECT_EQ(refusal([](model& m) { m.layers[0].mlp_norm[5] *= 2; }).code, status::wrong_prediction);
   EXPECT_EQ(refusal([](model& m) { m.config.norm_epsilon *= 2; }).code, status::wrong_prediction);
   // Weights that no K and V depend on may be others.
-  EXPECT_EQ(refusal([](model& m) { m.layers[5].up = changed(*m.layers[5].up, 100, 3); }).code,
+  EXPECT_EQ(refusal([](model& m) { m.layers[5].up = test::changed(*m.layers[5].up, 100, 3); }).code,
             status::ok);
 }
 
 TEST(predictor, other_options_anchors_and_profiles_are_refused) {
   const predictor_options o = test::all_options()[3];
   const fitted_predictor f = scene().fit(o);
-  const auto file =
-      test::must(compress(*f.predictor, scene().team, f.profile, cache_of(scene().evaluation, {})));
+  const auto file = file_of(f);
   const auto code_with = [&](const predictor_model& m, const skv::profile_ptr& p) {
     return restore(m, scene().team, p, file).code();
   };
@@ -151,8 +140,7 @@ TEST(predictor, other_options_anchors_and_profiles_are_refused) {
 
 TEST(predictor, damaged_files_are_refused) {
   const fitted_predictor f = scene().fit(test::all_options()[2]);
-  const auto file =
-      test::must(compress(*f.predictor, scene().team, f.profile, cache_of(scene().evaluation, {})));
+  const auto file = file_of(f);
   for (std::size_t n = 0; n < file.size(); n += n < 2000 ? 97 : 9973)
     EXPECT_EQ(restore(*f.predictor, scene().team, f.profile, std::span(file).first(n)).code(),
               status::truncated);
@@ -167,8 +155,7 @@ TEST(predictor, damaged_files_are_refused) {
 
 TEST(predictor, a_file_of_another_shape_is_no_cache_of_this_model) {
   const fitted_predictor f = scene().fit(test::all_options()[2]);
-  const auto file =
-      test::must(compress(*f.predictor, scene().team, f.profile, cache_of(scene().evaluation, {})));
+  const auto file = file_of(f);
   const skv::container good = *skv::parse_container(file);
   const auto code_with = [&](const std::function<void(skv::container&)>& change) {
     skv::container c = good;

@@ -42,7 +42,7 @@ TEST(program, writes_the_cache_that_a_prefill_makes) {
   ASSERT_EQ(made.status, 0) << made.err;
   EXPECT_EQ(*read_tokens(out), *read_tokens(f.folder / "ids"));
   const std::string whole = skv::io::text_of(out);
-  const model m = must_load(f.folder.path());
+  const model m = must(load_model(f.folder.path()));
   workers team(1);
   const auto last = run(m, team, *read_tokens(out)).tensors.back();
   const std::string bytes(reinterpret_cast<const char*>(last.data()), 2 * last.size());
