@@ -83,11 +83,18 @@ result<offloaded_cache> offload(const coding& by, workers& team,
     return done{};
   });
   if (!ok) return ok.failure();
+  if (by.predictor != nullptr) out.predictor = by.predictor->identity();
   return out;
 }
 
 result<done> reload(const coding& by, workers& team, std::span<const std::int32_t> tokens,
                     const offloaded_cache& from, kv_cache& cache, const model_config& config) {
+  if (by.predictor != nullptr) {
+    if (auto ok = require_predictor(from.predictor, by.predictor->identity()); !ok) return ok;
+  } else if (from.predictor) {
+    return fail(status::wrong_prediction, "was compressed with the predictor " +
+                                              describe(*from.predictor) + ", none is given");
+  }
   const cpu::codec coder(by.profile);
   return with_predictor(by, team, tokens, [&](auto& predictor) {
     return reload(coder, predictor, from, cache, config);

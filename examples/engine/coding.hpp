@@ -29,7 +29,8 @@ skv::result<std::vector<coding>> fit_with_model(const model& target, workers& te
 skv::result<offloaded_cache> offload(const coding& by, workers& team,
                                      std::span<const std::int32_t> tokens, const kv_cache& cache,
                                      const model_config& config);
-/// And back: `cache` has room for them.
+/// And back: `cache` has room for them. Fails as offload.hpp's reload, or as model_predictor::start; with
+/// wrong_prediction, and leaves the cache alone, if another model predicted, or the same with other options.
 skv::result<skv::done> reload(const coding& by, workers& team, std::span<const std::int32_t> tokens,
                               const offloaded_cache& from, kv_cache& cache,
                               const model_config& config);

@@ -1,7 +1,9 @@
 // A sequence's cache out of its pages and back: compressed tensor by tensor by whatever predicts it.
 #pragma once
 
+#include <optional>
 #include <skv/cpu/tensor_codec.hpp>
+#include <skv/predict/identity.hpp>
 
 #include "engine/kv_cache.hpp"
 
@@ -11,8 +13,11 @@ namespace engine {
 struct offloaded_cache {
   std::uint32_t tokens = 0;
   std::vector<skv::cpu::encoded_tensor> tensors;  ///< K and V of layer 0, of layer 1 ...
+  /// The model that predicted them, if one did.
+  std::optional<skv::predictor_identity> predictor;
 
-  /// With the records of the tiles, which must be kept beside their bytes.
+  /// With the records of the tiles, which must be kept beside their bytes; not with the predictor's identity,
+  /// of which an engine has one for all caches.
   std::size_t bytes() const {
     std::size_t sum = 0;
     for (const auto& t : tensors)
@@ -38,7 +43,7 @@ skv::result<skv::done> for_each_tensor(const model_config& c, std::uint32_t toke
 template <skv::predictor Predictor>
 skv::result<offloaded_cache> offload(const skv::cpu::codec& coder, Predictor& predictor,
                                      const kv_cache& cache, const model_config& config) {
-  offloaded_cache out{cache.tokens(), {}};
+  offloaded_cache out{cache.tokens(), {}, {}};
   std::vector<std::uint16_t> rows(std::size_t{cache.tokens()} * config.kv_width());
   const auto ok = detail::for_each_tensor(
       config, cache.tokens(), [&](const skv::tensor_shape& t) -> skv::result<skv::done> {

@@ -134,7 +134,7 @@ result<archive_reader> archive_reader::begin(container c, const codec& coder,
                                              std::span<const std::byte> file,
                                              const predictor_identity& by, unsigned threads,
                                              const outside_rows* outside) {
-  if (auto ok = require_predictor(c, by); !ok) return ok.failure();
+  if (auto ok = require_predictor(c.predictor, by); !ok) return ok.failure();
   if (auto ok = check(c, coder, outside); !ok) return ok.failure();
   archive_reader r(coder, file, thread_count(threads));
   r.at_ = c.tiles_begin;

@@ -233,16 +233,6 @@ std::uint64_t container::source_bytes() const {
   return n;
 }
 
-result<done> require_predictor(const container& c, const predictor_identity& p) {
-  if (!c.predictor)
-    return fail(status::wrong_prediction, "does not say which predictor it was compressed with");
-  if (c.predictor->fingerprint != p.fingerprint)
-    return fail(status::wrong_prediction, "was compressed with the predictor " +
-                                              describe(*c.predictor) + ", this one is " +
-                                              describe(p));
-  return done{};
-}
-
 std::uint64_t count_tiles(std::span<const stream> streams) {
   std::uint64_t n = 0;
   for (const stream& s : streams) n += s.tiles();

@@ -118,7 +118,7 @@ TEST(restore, a_model_predicts_better_than_none) {
   EXPECT_LT(bits["int8"], bits["none"] / 2);
 }
 
-TEST(restore, another_model_is_refused) {
+TEST(restore, another_model_is_refused_before_a_number_is_decoded) {
   coding_scene& s = shared();
   const model_config& config = s.target.config;
   const auto& tokens = s.evaluation.tokens;
@@ -126,20 +126,41 @@ TEST(restore, another_model_is_refused) {
   const coding& by = s.named(to_string(kAnchoredFp8));
   const auto compressed = offload(by, s.team, tokens, text.cache, config);
   ASSERT_TRUE(compressed);
-
+  text.cache.resize(0);
+  ASSERT_TRUE(text.cache.resize(static_cast<std::uint32_t>(tokens.size())));
+  const auto empty = numbers_of(text.cache, config);
+  const auto refusal = [&](const coding& wrong) {
+    const auto outcome = reload(wrong, s.team, tokens, *compressed, text.cache, config);
+    EXPECT_EQ(outcome.code(), skv::status::wrong_prediction);
+    EXPECT_TRUE(numbers_of(text.cache, config) == empty) << "the pages are as they were";
+    return outcome ? "" : outcome.failure().message;
+  };
+  // A weight of the last tensor, which all others do without.
   model other = s.target;
-  other.layers[0].k = changed(*s.target.layers[0].k, 10, 3);
+  other.layers[5].v = changed(*s.target.layers[5].v, 63, 127);
   coding wrong = by;
-  wrong.predictor = std::make_shared<const predictor_model>(
-      predictor_model(other, kAnchoredFp8, by.predictor->maps()));
-  EXPECT_NE(wrong.predictor->identity(), by.predictor->identity());
-  const auto outcome = reload(wrong, s.team, tokens, *compressed, text.cache, config);
-  EXPECT_EQ(outcome.code(), skv::status::wrong_prediction) << outcome.failure().message;
+  wrong.predictor = std::make_shared<predictor_model>(other, kAnchoredFp8, by.predictor->maps());
+  EXPECT_THAT(refusal(wrong), testing::HasSubstr("was compressed with the predictor fp8+exact_kv"));
+  EXPECT_THAT(refusal(s.named("int8")), testing::HasSubstr("this one is int8 ("));
+  EXPECT_THAT(refusal(s.named("none")), testing::HasSubstr("none is given"));
+  EXPECT_TRUE(reload(by, s.team, tokens, *compressed, text.cache, config));
 
-  // And other tokens, which is the same to the codec.
+  const auto without = offload(s.named("none"), s.team, tokens, text.cache, config);
+  ASSERT_TRUE(without);
+  EXPECT_THAT(reload(by, s.team, tokens, *without, text.cache, config).failure().message,
+              testing::HasSubstr("does not say which predictor"));
+}
+
+TEST(restore, other_tokens_are_noticed) {
+  coding_scene& s = shared();
+  const auto& tokens = s.evaluation.tokens;
+  prefilled text(s.target, s.team, tokens);
+  const coding& by = s.named(to_string(kAnchoredFp8));
+  const auto compressed = offload(by, s.team, tokens, text.cache, s.target.config);
+  ASSERT_TRUE(compressed);
   auto others = tokens;
   others[40] = 7;
-  EXPECT_EQ(reload(by, s.team, others, *compressed, text.cache, config).code(),
+  EXPECT_EQ(reload(by, s.team, others, *compressed, text.cache, s.target.config).code(),
             skv::status::wrong_prediction);
 }
 

@@ -80,17 +80,17 @@ TEST(container, names_the_predictor_of_given_means) {
   const auto back = parse_container(front_matter(c));
   ASSERT_TRUE(back) << back.failure().message;
   EXPECT_EQ(back->predictor, c.predictor);
-  EXPECT_TRUE(require_predictor(*back, *c.predictor));
+  EXPECT_TRUE(require_predictor(back->predictor, *c.predictor));
 
   predictor_identity other = *c.predictor;
   other.name = "int8";
-  EXPECT_TRUE(require_predictor(*back, other)) << "names are for people";
+  EXPECT_TRUE(require_predictor(back->predictor, other)) << "names are for people";
   other.fingerprint[15] ^= std::byte{1};
-  const auto refused = require_predictor(*back, other);
+  const auto refused = require_predictor(back->predictor, other);
   EXPECT_EQ(refused.code(), status::wrong_prediction);
   EXPECT_THAT(refused.failure().message,
               AllOf(HasSubstr("fp8,anchored (0102"), HasSubstr("int8 (0102")));
-  EXPECT_EQ(require_predictor(container{}, other).code(), status::wrong_prediction);
+  EXPECT_EQ(require_predictor({}, other).code(), status::wrong_prediction);
 }
 
 TEST(container, refuses_a_predictor_that_makes_no_sense) {

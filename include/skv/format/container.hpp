@@ -84,9 +84,6 @@ struct container {
   std::uint64_t source_bytes() const;  ///< of the file that was compressed
 };
 
-/// Fails with wrong_prediction, naming both, unless `p` makes the means of this file.
-result<done> require_predictor(const container& c, const predictor_identity& p);
-
 /// Tiles of all streams together.
 std::uint64_t count_tiles(std::span<const stream> streams);
 

@@ -3,6 +3,8 @@
 
 #include <array>
 #include <cstddef>
+#include <optional>
+#include <skv/base/status.hpp>
 #include <string>
 
 namespace skv {
@@ -22,6 +24,18 @@ std::string to_string(const std::array<std::byte, 16>& fingerprint);
 /// "fp8 (0123...)", for messages.
 inline std::string describe(const predictor_identity& p) {
   return p.name + " (" + to_string(p.fingerprint) + ")";
+}
+
+/// Fails with wrong_prediction, naming both, unless `p` makes the same means as what compressed.
+inline result<done> require_predictor(const std::optional<predictor_identity>& compressed_with,
+                                      const predictor_identity& p) {
+  if (!compressed_with)
+    return fail(status::wrong_prediction, "does not say which predictor it was compressed with");
+  if (compressed_with->fingerprint != p.fingerprint)
+    return fail(status::wrong_prediction, "was compressed with the predictor " +
+                                              describe(*compressed_with) + ", this one is " +
+                                              describe(p));
+  return done{};
 }
 
 /// A name that files may carry.
