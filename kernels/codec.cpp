@@ -180,7 +180,8 @@ result<done> codec::encode_async(const block_batch& batch, const paged_cache& nu
                                  const paged_cache& means, const encoded_places& out,
                                  workspace room, void* stream, launch_limits limits) const {
   const state& s = *state_;
-  if (auto ok = check_batch(batch, s.plan.layers); !ok) return ok;
+  const auto plan = plan_of(s.plan, batch);
+  if (!plan) return plan.failure();
   const bool given = s.used_profile->content().source == mean_source::given;
   if (auto ok = s.check(numbers, s.target, "numbers"); !ok) return ok;
   if (given)
@@ -190,10 +191,10 @@ result<done> codec::encode_async(const block_batch& batch, const paged_cache& nu
   if (auto ok = out.packed != nullptr ? check_packed(out) : check_slots(out.slots); !ok) return ok;
   const bool one_row = s.is_one_row(numbers, s.target) && (!given || s.is_one_row(means, s.mean));
   const prepared_kernel& k = s.kernels[true][one_row];
-  const schedule plan = k.schedule_of(s.plan, batch.items, limits, true);
-  if (auto ok = check_room(room, plan.workspace_bytes); !ok) return ok;
+  const schedule grid = k.schedule_of(*plan, batch.items, limits, true);
+  if (auto ok = check_room(room, grid.workspace_bytes); !ok) return ok;
   encode_parameters p{};
-  p.plan = s.plan;
+  p.plan = *plan;
   p.batch = batch;
   p.numbers = numbers;
   p.means = means;
@@ -201,30 +202,31 @@ result<done> codec::encode_async(const block_batch& batch, const paged_cache& nu
   p.channels_dev = s.encode_channels_dev;
   p.table_dev = s.encode_table_dev;
   auto* const start = static_cast<std::byte*>(room.data);
-  p.descriptors = reinterpret_cast<std::uint64_t*>(start + plan.descriptors);
-  p.stages = start + plan.stages;
-  return state::launch(k, plan, p, room, stream);
+  p.descriptors = reinterpret_cast<std::uint64_t*>(start + grid.descriptors);
+  p.stages = start + grid.stages;
+  return state::launch(k, grid, p, room, stream);
 }
 
 result<done> codec::compact_async(const block_batch& batch, const stored_places& in,
                                   const encoded_places& out, workspace room, void* stream,
                                   launch_limits limits) const {
   const state& s = *state_;
-  if (auto ok = check_batch(batch, s.plan.layers); !ok) return ok;
+  const auto plan = plan_of(s.plan, batch);
+  if (!plan) return plan.failure();
   if (auto ok = check_stored(in); !ok) return ok;
   if (out.packed == nullptr || out.sizes == nullptr || out.statuses == nullptr)
     return bad("a packed buffer, sizes and statuses must be given");
   if (auto ok = check_packed(out); !ok) return ok;
-  const schedule plan = s.compact.schedule_of(s.plan, batch.items, limits, false);
-  if (auto ok = check_room(room, plan.workspace_bytes); !ok) return ok;
+  const schedule grid = s.compact.schedule_of(*plan, batch.items, limits, false);
+  if (auto ok = check_room(room, grid.workspace_bytes); !ok) return ok;
   compact_parameters p{};
-  p.plan = s.plan;
+  p.plan = *plan;
   p.batch = batch;
   p.in = in;
   p.out = out;
   p.descriptors =
-      reinterpret_cast<std::uint64_t*>(static_cast<std::byte*>(room.data) + plan.descriptors);
-  return state::launch(s.compact, plan, p, room, stream);
+      reinterpret_cast<std::uint64_t*>(static_cast<std::byte*>(room.data) + grid.descriptors);
+  return state::launch(s.compact, grid, p, room, stream);
 }
 
 result<done> codec::decode_async(const block_batch& batch, const stored_places& in,
@@ -232,7 +234,8 @@ result<done> codec::decode_async(const block_batch& batch, const stored_places& 
                                  bool in_place, const wanted_range& wanted, status* statuses,
                                  workspace room, void* stream, launch_limits limits) const {
   const state& s = *state_;
-  if (auto ok = check_batch(batch, s.plan.layers); !ok) return ok;
+  const auto plan = plan_of(s.plan, batch);
+  if (!plan) return plan.failure();
   const bool given = s.used_profile->content().source == mean_source::given;
   if (auto ok = s.check(numbers, s.target, "numbers"); !ok) return ok;
   if (given)
@@ -246,10 +249,10 @@ result<done> codec::decode_async(const block_batch& batch, const stored_places& 
     return bad("in place, all of every block must be decoded from its own slot");
   const bool one_row = s.is_one_row(numbers, s.target) && (!given || s.is_one_row(means, s.mean));
   const prepared_kernel& k = s.kernels[false][one_row];
-  const schedule plan = k.schedule_of(s.plan, batch.items, limits, in_place);
-  if (auto ok = check_room(room, plan.workspace_bytes); !ok) return ok;
+  const schedule grid = k.schedule_of(*plan, batch.items, limits, in_place);
+  if (auto ok = check_room(room, grid.workspace_bytes); !ok) return ok;
   decode_parameters p{};
-  p.plan = s.plan;
+  p.plan = *plan;
   p.batch = batch;
   p.numbers = numbers;
   p.means = means;
@@ -258,8 +261,8 @@ result<done> codec::decode_async(const block_batch& batch, const stored_places& 
   p.statuses = statuses;
   p.channels_dev = s.decode_channels_dev;
   p.table_dev = s.decode_table_dev;
-  if (in_place) p.stages = static_cast<std::byte*>(room.data) + plan.stages;
-  return state::launch(k, plan, p, room, stream);
+  if (in_place) p.stages = static_cast<std::byte*>(room.data) + grid.stages;
+  return state::launch(k, grid, p, room, stream);
 }
 
 }  // namespace skv::cuda

@@ -37,18 +37,18 @@ struct encode_kernel : encode_parameters {
       table[i] = table_dev[i];
 
     const std::uint32_t items = batch.item_count();
-    const std::uint32_t blocks = items * plan.layers;
-    if (blocks == 0 && out.packed != nullptr && device::block() == 0 && device::thread() == 0)
+    const std::uint32_t begin = items * batch.first_layer, end = begin + items * plan.layers;
+    if (begin == end && out.packed != nullptr && device::block() == 0 && device::thread() == 0)
       *out.total_bytes = 0;
     const std::uint32_t warps = device::threads() / kLanes;
     std::byte* const stage = stages + std::size_t{device::block()} * round_tiles * plan.stage_bytes;
     for (;;) {
       const std::uint32_t round = next_round(counter, ticket);
-      if (std::uint64_t{round} * round_blocks >= blocks) return;
-      const std::uint32_t first = round * round_blocks;
-      const std::uint32_t count = blocks - first < round_blocks ? blocks - first : round_blocks;
+      if (std::uint64_t{round} * round_blocks >= end - begin) return;
+      const std::uint32_t first = begin + round * round_blocks;
+      const std::uint32_t count = end - first < round_blocks ? end - first : round_blocks;
       for (std::uint32_t i = device::warp(); i < count * plan.tiles; i += warps) {
-        const staged_tile s = encode(first + i / plan.tiles, i % plan.tiles, items, table,
+        const staged_tile s = encode({batch, items, first + i / plan.tiles}, i % plan.tiles, table,
                                      stage + std::size_t{i} * plan.stage_bytes);
         if (device::lane() == 0) staged[i] = s;
       }
@@ -61,7 +61,7 @@ struct encode_kernel : encode_parameters {
         if (device::lane() == 0) members[i].bytes = bytes;
       }
       device::sync_block();
-      if (device::warp() == 0) place(round, first, count, items, blocks, members);
+      if (device::warp() == 0) place(round, first, count, items, end, members);
       device::sync_block();
       for (std::uint32_t i = device::warp(); i < count * plan.tiles; i += warps)
         commit(first, i, items, members, staged, stage + std::size_t{i} * plan.stage_bytes);
@@ -73,14 +73,13 @@ struct encode_kernel : encode_parameters {
   SKV_DEVICE bool has_means(std::uint32_t item) const {
     return Source != mean_source::given || means.blocks.exists(item);
   }
-  SKV_DEVICE staged_tile encode(std::uint32_t block, std::uint32_t tile, std::uint32_t items,
+  SKV_DEVICE staged_tile encode(const batch_block& b, std::uint32_t tile,
                                 const std::uint32_t* table, std::byte* room) const {
-    const std::uint32_t layer = block / items, item = block % items;
     staged_tile s;
-    if (!numbers.blocks.exists(item) || !has_means(item)) return s;
-    const tile_place p = of_warp(place_of(plan, tile, batch.tokens(item, plan.tokens)));
+    if (!numbers.blocks.exists(b.item) || !has_means(b.item)) return s;
+    const tile_place p = of_warp(place_of(plan, tile, batch.tokens(b.item, plan.tokens)));
     if (p.shape.tokens == 0) return s;
-    std::byte* const at = numbers.blocks.at(layer, item);
+    std::byte* const at = numbers.blocks.at(b.layer, b.item);
     if (plan.tensors[p.tensor].opaque_bytes != 0) {
       const row_view<const std::uint8_t> bytes{p.in(numbers, at), 0};
       const row_view<std::uint8_t> kept{room, 0};
@@ -91,11 +90,11 @@ struct encode_kernel : encode_parameters {
     } else {
       page_rows<const pattern_of<Mean>, kOneRow> mean_rows{};
       if constexpr (Source == mean_source::given)
-        mean_rows =
-            rows_of<const pattern_of<Mean>, kOneRow>(plan, p, means, means.blocks.at(layer, item));
+        mean_rows = rows_of<const pattern_of<Mean>, kOneRow>(plan, p, means,
+                                                             means.blocks.at(b.layer, b.item));
       s = stage_tile<warp_lanes, coding, Source>(
           p.shape, rows_of<const number_type, kOneRow>(plan, p, numbers, at), mean_rows,
-          channels_of(plan, channels_dev, p, layer), table, room, room + kStateBytes);
+          channels_of(plan, channels_dev, p, b.layer), table, room, room + kStateBytes);
     }
     device::sync_warp();
     return s;
@@ -103,7 +102,7 @@ struct encode_kernel : encode_parameters {
 
   /// Decides where the blocks of a round go: one warp.
   SKV_DEVICE void place(std::uint32_t round, std::uint32_t first, std::uint32_t count,
-                        std::uint32_t items, std::uint32_t blocks, member* members) const {
+                        std::uint32_t items, std::uint32_t end, member* members) const {
     std::uint64_t before = 0;
     if (out.packed != nullptr) {
       std::uint32_t own = 0;
@@ -111,41 +110,40 @@ struct encode_kernel : encode_parameters {
         own += round_up(members[i].bytes, kBlockAlign) / kBlockAlign;
       const std::uint64_t units = device::sum(own);
       before = look_back::exclusive_sum(descriptors, round, units);
-      if (device::lane() == 0 && first + count == blocks)
+      if (device::lane() == 0 && first + count == end)
         *out.total_bytes = (before + units) * kBlockAlign;
     }
     if (device::lane() != 0) return;
     std::uint64_t offset = before * kBlockAlign;
     for (std::uint32_t i = 0; i < count; ++i) {
-      const std::uint32_t block = first + i, layer = block / items, item = block % items;
+      const batch_block b(batch, items, first + i);
       member& m = members[i];
-      const std::size_t index = std::size_t{layer} * batch.items + item;
       m.offset = offset;
       m.to = nullptr;
-      bool fits = !numbers.blocks.exists(item) || has_means(item);
+      bool fits = !numbers.blocks.exists(b.item) || has_means(b.item);
       if (m.bytes != 0 && out.packed != nullptr) {
         fits = offset + m.bytes <= out.packed_bytes;
         if (fits) m.to = out.packed + offset;
       } else if (m.bytes != 0) {
-        fits = m.bytes <= out.slot_bytes && out.slots.exists(item);
-        if (fits) m.to = out.slots.at(layer, item);
+        fits = m.bytes <= out.slot_bytes && out.slots.exists(b.item);
+        if (fits) m.to = out.slots.at(b.layer, b.item);
       }
       offset += round_up(m.bytes, kBlockAlign);
-      out.sizes[index] = fits ? m.bytes : 0;
-      out.statuses[index] = fits ? status::ok : status::does_not_fit;
-      if (out.offsets != nullptr) out.offsets[index] = m.offset;
+      out.sizes[b.index] = fits ? m.bytes : 0;
+      out.statuses[b.index] = fits ? status::ok : status::does_not_fit;
+      if (out.offsets != nullptr) out.offsets[b.index] = m.offset;
     }
   }
 
   SKV_DEVICE void commit(std::uint32_t first, std::uint32_t i, std::uint32_t items,
                          const member* members, const staged_tile* staged,
                          const std::byte* room) const {
-    const std::uint32_t block = first + i / plan.tiles, tile = i % plan.tiles;
+    const std::uint32_t tile = i % plan.tiles;
     const member& m = members[i / plan.tiles];
     const staged_tile& s = staged[i];
     if (device::lane() == 0) {
-      const std::size_t index = std::size_t{block / items} * batch.items + block % items;
-      out.records[index * plan.tiles + tile] = s.record;
+      const batch_block b(batch, items, first + i / plan.tiles);
+      out.records[b.index * plan.tiles + tile] = s.record;
     }
     if (m.to == nullptr) return;
     std::uint32_t before = 0;

@@ -31,13 +31,26 @@ SKV_HOST_DEVICE constexpr std::uint32_t head_of(std::uint32_t channel, std::uint
 }
 
 struct block_plan {
-  std::uint32_t layers, tokens;
+  std::uint32_t layers;  ///< of the geometry; in a launch, of the batch
+  std::uint32_t tokens;
   std::uint32_t tensor_count;
   tensor_plan tensors[kMaxTensors];
   std::uint32_t tiles;        ///< in a block
   std::uint32_t stage_bytes;  ///< room for one tile while it is coded, a multiple of 16
   /// [layers][kMaxTensors], where a tensor's channels begin in those of the kernel
   const std::uint32_t* channel_starts_dev;
+};
+
+/// A block of a batch. Blocks are numbered through the items of all layers of the geometry; those of a
+/// launch are plan.layers * items, from items * batch.first_layer on.
+struct batch_block {
+  std::uint32_t layer, item;
+  std::size_t index;  ///< in the arrays of the batch
+
+  SKV_HOST_DEVICE batch_block(const block_batch& batch, std::uint32_t items, std::uint32_t number)
+      : layer(number / items),
+        item(number % items),
+        index(std::size_t{layer} * batch.items + item) {}
 };
 
 /// Tiles of a block start at multiples of this in their slot.

@@ -93,27 +93,29 @@ result<done> pool::store_async(const block_batch& batch, const pool_entries& ent
                                const stored_places& in, status* statuses, void* stream,
                                launch_limits limits) const {
   const state& s = *state_;
-  if (auto ok = check_batch(batch, s.plan.layers); !ok) return ok;
+  const auto plan = plan_of(s.plan, batch);
+  if (!plan) return plan.failure();
   if (auto ok = check_stored(in); !ok) return ok;
   if (in.records == nullptr || statuses == nullptr)
     return bad("records and statuses must be given");
-  const schedule plan = s.store.schedule_of(s.plan, batch.items, limits, false);
+  const schedule grid = s.store.schedule_of(*plan, batch.items, limits, false);
   if (auto ok = s.begin_change(stream); !ok) return ok;
-  store_parameters p{s.plan, batch, s.ref, entries, in, statuses, s.change(), plan.round_blocks};
-  return s.store.launch(plan, p, stream);
+  store_parameters p{*plan, batch, s.ref, entries, in, statuses, s.change(), grid.round_blocks};
+  return s.store.launch(grid, p, stream);
 }
 
 result<done> pool::load_async(const block_batch& batch, const pool_entries& entries,
                               const encoded_places& out, void* stream, launch_limits limits) const {
   const state& s = *state_;
-  if (auto ok = check_batch(batch, s.plan.layers); !ok) return ok;
+  const auto plan = plan_of(s.plan, batch);
+  if (!plan) return plan.failure();
   if (out.packed != nullptr) return bad("blocks are loaded into slots");
   if (auto ok = check_slots(out.slots); !ok) return ok;
   if (out.records == nullptr || out.sizes == nullptr || out.statuses == nullptr)
     return bad("records, sizes and statuses must be given");
-  const schedule plan = s.load.schedule_of(s.plan, batch.items, limits, false);
-  load_parameters p{s.plan, batch, s.ref, entries, out, plan.round_blocks};
-  return s.load.launch(plan, p, stream);
+  const schedule grid = s.load.schedule_of(*plan, batch.items, limits, false);
+  load_parameters p{*plan, batch, s.ref, entries, out, grid.round_blocks};
+  return s.load.launch(grid, p, stream);
 }
 
 result<done> pool::restore_async(const codec& coder, const block_batch& batch,
@@ -133,11 +135,12 @@ result<done> pool::restore_async(const codec& coder, const block_batch& batch,
 result<done> pool::drop_async(const block_batch& batch, const pool_entries& entries,
                               status* statuses, void* stream, launch_limits limits) const {
   const state& s = *state_;
-  if (auto ok = check_batch(batch, s.plan.layers); !ok) return ok;
+  const auto plan = plan_of(s.plan, batch);
+  if (!plan) return plan.failure();
   if (statuses == nullptr) return bad("statuses must be given");
   if (auto ok = s.begin_change(stream); !ok) return ok;
-  drop_parameters p{s.plan, batch, s.ref, entries, statuses, s.change()};
-  return s.drop.launch(s.drop.schedule_of(s.plan, batch.items, limits, false), p, stream);
+  drop_parameters p{*plan, batch, s.ref, entries, statuses, s.change()};
+  return s.drop.launch(s.drop.schedule_of(*plan, batch.items, limits, false), p, stream);
 }
 
 result<done> pool::clear_async(void* stream) const {

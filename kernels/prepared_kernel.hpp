@@ -102,10 +102,15 @@ struct prepared_kernel {
   }
 };
 
-inline result<done> check_batch(const block_batch& batch, std::uint32_t layers) {
-  if (std::uint64_t{batch.items} * layers > 0x7fffffff)
+/// The plan of a launch: that of a geometry, for a batch's layers.
+inline result<block_plan> plan_of(const block_plan& geometry, const block_batch& batch) {
+  block_plan plan = geometry;
+  if (batch.first_layer >= plan.layers || batch.layers > plan.layers - batch.first_layer)
+    return fail(status::invalid_argument, "a batch with layers that the geometry does not have");
+  if (std::uint64_t{batch.items} * plan.layers > 0x7fffffff)
     return fail(status::invalid_argument, "a batch has at most 2^31 - 1 blocks");
-  return done{};
+  plan.layers = batch.layers == 0 ? plan.layers - batch.first_layer : batch.layers;
+  return plan;
 }
 
 inline result<done> check_room(const workspace& room, std::size_t needed) {

@@ -7,17 +7,6 @@
 
 namespace skv::cuda {
 
-/// A block of a batch: the `number`-th of its layers' items.
-struct batch_block {
-  std::uint32_t layer, item;
-  std::size_t index;  ///< in the arrays of the batch
-
-  SKV_DEVICE batch_block(const block_batch& batch, std::uint32_t items, std::uint32_t number)
-      : layer(number / items),
-        item(number % items),
-        index(std::size_t{layer} * batch.items + item) {}
-};
-
 /// A compressed block. `bytes` may be read if `is` is ok.
 struct stored_block {
   std::byte* bytes;

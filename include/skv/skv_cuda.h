@@ -7,8 +7,10 @@
 // pointers (pinned host memory that the device can write serves as well). They are checked for null and
 // alignment; memory that is not there behind one is an error of the device, which CUDA reports later.
 //
-// A batch has `items` (pages of requests) in every layer of a geometry; a block is one item in one layer.
-// Arrays of a batch are [layers][items]. Statuses on the device are bytes with the values of skv_status.
+// A batch has `items` (pages of requests) in every layer of a geometry, or in some of its layers; a block is
+// one item in one layer. Arrays of a batch are [layers][items], of the whole geometry also if the batch has
+// only some layers: a call then does for these what one for all does for them, and leaves what belongs to
+// others alone. Statuses on the device are bytes with the values of skv_status.
 #pragma once
 
 #include <skv/skv.h>
@@ -76,6 +78,8 @@ typedef struct skv_cuda_batch {
   uint32_t reserved;                 ///< 0
   const uint32_t* item_count_dev;    ///< how many there are now; null: all
   const uint32_t* token_counts_dev;  ///< [items], tokens in a block; null: all
+  uint32_t first_layer;              ///< of the geometry, whose own first one is 0
+  uint32_t layers;                   ///< from there on; 0: all
 } skv_cuda_batch;
 
 /// Where compressed blocks go, and what is said of each.
@@ -83,7 +87,8 @@ typedef struct skv_cuda_batch {
 /// Slots: a block's bytes go to the start of its slot if they are at most `slot_bytes`; otherwise its
 /// status is SKV_DOES_NOT_FIT, its size 0, and nothing is written there. Slots may be the raw blocks
 /// themselves (in place): one is only overwritten once all of the block is encoded and fits.
-/// Packed: blocks follow each other in the order of the batch, each at a multiple of 16.
+/// Packed: blocks follow each other in the order of the batch, each at a multiple of 16; those of every call
+/// begin at `packed`.
 typedef struct skv_cuda_encoded_places {
   size_t struct_size;
   skv_cuda_block_places slots;  ///< starts at multiples of 4; not used if `packed` is given
@@ -171,7 +176,7 @@ SKV_API skv_status skv_cuda_workspace_bytes(const skv_cuda_codec* codec, uint32_
 /// Compresses the blocks of `numbers`. `means` is read only if the profile's means are given, and may be
 /// null otherwise; its tensors have the profile's mean format. Fails with
 /// - SKV_INVALID_ARGUMENT: a structure or pointer that is null or misaligned, arrays that are missing,
-///   a workspace that is too small, more than 2^31 - 1 blocks.
+///   a workspace that is too small, layers that the geometry does not have, more than 2^31 - 1 blocks.
 /// - SKV_UNSUPPORTED: a member that this version does not know is not zero; CUDA refused the launch.
 /// - SKV_OUT_OF_MEMORY: of the host.
 SKV_API skv_status skv_cuda_encode_async(const skv_cuda_codec* codec, const skv_cuda_batch* batch,
@@ -203,12 +208,12 @@ SKV_API skv_status skv_cuda_decode_async(const skv_cuda_codec* codec, const skv_
 ///
 /// A pass takes a batch through the layers: for every tensor of the geometry, layer after layer and in a
 /// layer K before V, skv_cuda_linear_predict_async, then the encoding or decoding of that tensor with these
-/// means, then skv_cuda_linear_update_async. (A decoder needs a codec for that tensor of that layer alone;
-/// an encoder may encode all at the end.) What is passed on lies in the workspace, device memory at a
+/// means, then skv_cuda_linear_update_async. (A decoder needs a codec for that tensor alone, and calls it
+/// for the layer; an encoder may encode all at the end.) What is passed on lies in the workspace, device memory at a
 /// multiple of 256: a pass needs the same one, and batches of the same `items`, throughout.
 ///
-/// Layers and tensors are numbered as in the geometry, from 0; caches hold all of them. Tensors of the
-/// profile that are not in the geometry count as zeros, and so do blocks that are not there and tokens
+/// Layers and tensors are numbered as in the geometry, from 0; caches hold all of them, and the layers of a
+/// batch do not count. Tensors of the profile that are not in the geometry count as zeros, and so do blocks that are not there and tokens
 /// behind those of a block.
 typedef struct skv_cuda_linear skv_cuda_linear;
 

@@ -99,7 +99,8 @@ result<cuda::block_batch> read(const skv_cuda_batch* batch, const char* what) {
           what, {{"item_count_dev", b->item_count_dev}, {"token_counts_dev", b->token_counts_dev}});
       !ok)
     return ok.failure();
-  return cuda::block_batch{b->items, b->item_count_dev, b->token_counts_dev};
+  return cuda::block_batch{b->items, b->item_count_dev, b->token_counts_dev, b->first_layer,
+                           b->layers};
 }
 
 result<cuda::paged_cache> read(const skv_cuda_paged_cache* cache, const char* what) {

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <skv/skv_cuda.h>
 
+#include <cstddef>
+
 #include "gpu/gpu_scene.hpp"
 
 namespace skv::gpu {
@@ -102,12 +104,7 @@ struct c_scene {
   }
 };
 
-class gpu_c : public testing::Test {
- protected:
-  void SetUp() override {
-    if (const std::string why = missing_device(); !why.empty()) GTEST_SKIP() << why;
-  }
-};
+class gpu_c : public on_device<> {};
 
 TEST_F(gpu_c, blocks_have_the_cpu_codecs_bytes_and_come_back) {
   std::uint64_t seed = 100;
@@ -127,6 +124,34 @@ TEST_F(gpu_c, blocks_have_the_cpu_codecs_bytes_and_come_back) {
       g.expect_restored();
       if (HasFatalFailure()) return;
     }
+}
+
+TEST_F(gpu_c, a_batch_may_have_some_layers) {
+  const gpu_scene g(random_scene(all_codings().front(), 12), page_layout::token_major,
+                    page_layout::token_major);
+  c_scene c(g, output::slots);
+  ASSERT_GT(g.plan.layers, 1u);
+  c.batch.layers = 1;
+  for (std::uint32_t layer = g.plan.layers; layer-- > 0;) {
+    c.batch.first_layer = layer;
+    ASSERT_EQ(c.encode(nullptr), SKV_OK) << skv_last_error();
+  }
+  check(cudaDeviceSynchronize());
+  g.expect_cpu_bytes(output::slots);
+  g.cache.fill(0x5a);
+  for (c.batch.first_layer = 0; c.batch.first_layer < g.plan.layers; ++c.batch.first_layer)
+    ASSERT_EQ(c.decode(nullptr), SKV_OK) << skv_last_error();
+  check(cudaDeviceSynchronize());
+  g.expect_restored();
+  EXPECT_EQ(c.encode(nullptr), SKV_INVALID_ARGUMENT);
+  EXPECT_THAT(skv_last_error(), HasSubstr("layers that the geometry does not have"));
+
+  // Of a caller that does not know of layers, all are meant.
+  g.cache.fill(0x5a);
+  c.batch.struct_size = offsetof(skv_cuda_batch, first_layer);
+  ASSERT_EQ(c.decode(nullptr), SKV_OK) << skv_last_error();
+  check(cudaDeviceSynchronize());
+  g.expect_restored();
 }
 
 TEST_F(gpu_c, a_codec_answers_as_the_one_it_stands_for) {

@@ -8,12 +8,7 @@
 namespace skv::gpu {
 namespace {
 
-class gpu : public testing::TestWithParam<coding_id> {
- protected:
-  void SetUp() override {
-    if (const std::string why = missing_device(); !why.empty()) GTEST_SKIP() << why;
-  }
-};
+class gpu : public on_device<testing::TestWithParam<coding_id>> {};
 INSTANTIATE_TEST_SUITE_P(codings, gpu, testing::ValuesIn(all_codings()),
                          [](const auto& p) { return name_of(p.param); });
 

@@ -23,6 +23,15 @@ inline std::string missing_device() {
   return count == 0 ? "no CUDA device" : "";
 }
 
+/// A fixture whose tests are skipped where there is no device.
+template <class Fixture = testing::Test>
+class on_device : public Fixture {
+ protected:
+  void SetUp() override {
+    if (const std::string why = missing_device(); !why.empty()) GTEST_SKIP() << why;
+  }
+};
+
 /// An array in device memory with fences on both sides, which the destructor's owner checks.
 template <class T>
 class device_array {

@@ -143,12 +143,7 @@ struct linear_pass {
   }
 };
 
-class gpu_linear : public testing::TestWithParam<linear_kind> {
- protected:
-  void SetUp() override {
-    if (const std::string why = missing_device(); !why.empty()) GTEST_SKIP() << why;
-  }
-};
+class gpu_linear : public on_device<testing::TestWithParam<linear_kind>> {};
 INSTANTIATE_TEST_SUITE_P(kinds, gpu_linear, testing::ValuesIn(linear_kinds()),
                          [](const auto& p) { return name_of(p.param); });
 

@@ -73,12 +73,7 @@ std::vector<std::int32_t> counting(std::uint32_t count) {
   return list;
 }
 
-class gpu_pool : public testing::TestWithParam<coding_id> {
- protected:
-  void SetUp() override {
-    if (const std::string why = missing_device(); !why.empty()) GTEST_SKIP() << why;
-  }
-};
+class gpu_pool : public on_device<testing::TestWithParam<coding_id>> {};
 INSTANTIATE_TEST_SUITE_P(codings, gpu_pool, testing::ValuesIn(all_codings()),
                          [](const auto& p) { return name_of(p.param); });
 

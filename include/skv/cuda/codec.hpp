@@ -9,12 +9,16 @@
 
 namespace skv::cuda {
 
-/// Some blocks: `items` of them in every layer of the codec's geometry. Arrays of a batch are
-/// [layers][items]; in a captured graph `items` is the most there can be.
+/// Some blocks: `items` of them in every layer of the codec's geometry, or in a range of its layers. Arrays
+/// of a batch are [layers][items], of the whole geometry also if the batch has only some layers: a call then
+/// does for these what one for all does for them, and leaves what belongs to others alone. In a captured
+/// graph `items` is the most there can be.
 struct block_batch {
   std::uint32_t items = 0;
   const std::uint32_t* item_count_dev = nullptr;    ///< how many there are now; null: all
   const std::uint32_t* token_counts_dev = nullptr;  ///< [items], tokens in a block; null: all
+  std::uint32_t first_layer = 0;                    ///< of the geometry, whose own first one is 0
+  std::uint32_t layers = 0;                         ///< from there on; 0: all
 
   SKV_HOST_DEVICE std::uint32_t item_count() const {
     if (item_count_dev == nullptr) return items;
@@ -32,7 +36,8 @@ struct block_batch {
 /// Slots: a block's bytes go to the start of its slot if they are at most `slot_bytes`; otherwise
 /// its status is does_not_fit, its size 0, and nothing is written there. Slots may be the raw
 /// blocks themselves (in place): a block is only overwritten once all of it is encoded and fits.
-/// Packed: blocks follow each other in the order of the batch, each at a multiple of kBlockAlign.
+/// Packed: blocks follow each other in the order of the batch, each at a multiple of kBlockAlign; those of
+/// every call begin at `packed`.
 struct encoded_places {
   block_places slots;                    ///< starts at multiples of 4; not used if `packed` is set
   std::uint32_t slot_bytes = 0;          ///< room in each slot

@@ -31,8 +31,7 @@ struct outside_table {
 /// A pass takes a batch through the layers. For every tensor of the geometry, layer after layer and in a
 /// layer K before V, first predict_async, whose means serve to encode or decode the tensor, and, once its
 /// numbers are there, update_async. To encode, numbers are there from the start; a decoder, which needs
-/// a tensor before it can predict the next, decodes with a codec for that tensor of that layer alone.
-/// What is passed on, an int8 for each number, is in the workspace: a pass needs the same workspace, and
+/// a tensor before it can predict the next, decodes with a codec for that tensor, called for that layer. What is passed on, an int8 for each number, is in the workspace: a pass needs the same workspace, and
 /// batches of the same `items`, throughout.
 ///
 /// Outside rows that the profile looks at have to be there before the first predict_async: take_async and
@@ -46,7 +45,8 @@ struct outside_table {
 /// Calls enqueue on `stream` (a cudaStream_t) and return: no allocation, no synchronisation, no read of
 /// device arrays by the host. They can be captured in a graph. They fail with invalid_argument (layer,
 /// tensor, pointers, room) or unsupported (CUDA refused the launch), and then have enqueued nothing.
-/// Layers and tensors are numbered as in the geometry, from 0; caches hold all of them.
+/// Layers and tensors are numbered as in the geometry, from 0; caches hold all of them, and the layers of a
+/// batch do not count.
 class linear {
  public:
   /// Copies the weights to the device and waits for that. Fails with invalid_argument (a profile without
