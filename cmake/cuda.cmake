@@ -6,7 +6,7 @@ enable_language(CUDA)
 find_package(CUDAToolkit 12.4 REQUIRED)
 
 add_library(skv_cuda kernels/codec.cpp kernels/linear.cpp kernels/linear_plan.cpp kernels/plan.cpp
-  kernels/pool.cpp)
+  kernels/pool.cpp kernels/tensor_codec.cpp)
 add_library(skv::cuda ALIAS skv_cuda)
 set_target_properties(skv_cuda PROPERTIES EXPORT_NAME cuda
   VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})

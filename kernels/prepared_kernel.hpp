@@ -104,12 +104,12 @@ struct prepared_kernel {
 
 /// The plan of a launch: that of a geometry, for a batch's layers.
 inline result<block_plan> plan_of(const block_plan& geometry, const block_batch& batch) {
-  block_plan plan = geometry;
-  if (batch.first_layer >= plan.layers || batch.layers > plan.layers - batch.first_layer)
-    return fail(status::invalid_argument, "a batch with layers that the geometry does not have");
-  if (std::uint64_t{batch.items} * plan.layers > 0x7fffffff)
+  const auto range = layers_of(batch, geometry.layers);
+  if (!range) return range.failure();
+  if (std::uint64_t{batch.items} * geometry.layers > 0x7fffffff)
     return fail(status::invalid_argument, "a batch has at most 2^31 - 1 blocks");
-  plan.layers = batch.layers == 0 ? plan.layers - batch.first_layer : batch.layers;
+  block_plan plan = geometry;
+  plan.layers = range->end - range->first;
   return plan;
 }
 

@@ -152,8 +152,11 @@ struct gpu_scene {
     });
   }
   void expect_restored() const {
-    auto host = cache.to_host();
     for (const status s : decoded.to_host()) ASSERT_EQ(s, status::ok);
+    expect_numbers();
+  }
+  void expect_numbers() const {
+    auto host = cache.to_host();
     each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t) {
       ASSERT_TRUE(scene.equal(scene.numbers, numbers_at.cache, layer, item,
                               host_block(numbers_at, host, layer, order[item]), scene.target()));

@@ -11,15 +11,15 @@
 #include <kernels/decode.cuh>
 #include <kernels/dispatch.hpp>
 #include <kernels/encode.cuh>
-#include <kernels/launch.hpp>
 #include <kernels/linear.cuh>
 #include <kernels/pool.cuh>
 #include <map>
 #include <new>
 
-#include "simt/executor.hpp"
+#include "simt/entry.hpp"
 
 using namespace skv;
+using simt::entry_of;
 
 using work = std::function<cudaError_t()>;
 struct CUgraph_st {
@@ -57,21 +57,6 @@ std::map<void*, simt::buffer<std::byte>>& allocations() {
 std::map<const void*, std::size_t>& dynamic_limits() {
   static std::map<const void*, std::size_t> all;
   return all;
-}
-
-/// What a function pointer of a kernel points to here.
-struct stand_in {
-  std::size_t parameter_bytes;
-  simt::report (*run)(const simt::launch_shape& shape, const std::byte* parameters);
-};
-
-template <class Kernel, class Parameters>
-cuda::kernel_entry entry_of() {
-  static constexpr stand_in kernel{
-      sizeof(Parameters), [](const simt::launch_shape& shape, const std::byte* parameters) {
-        return simt::launch(shape, Kernel{*reinterpret_cast<const Parameters*>(parameters)});
-      }};
-  return {&kernel, Kernel::shared_bytes};
 }
 
 }  // namespace
@@ -231,7 +216,7 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
   const auto limit = dynamic_limits().find(function);
   if (shared_bytes > (limit == dynamic_limits().end() ? kDefaultSharedBytes : limit->second))
     return cudaErrorInvalidValue;
-  const auto& kernel = *static_cast<const stand_in*>(function);
+  const auto& kernel = *static_cast<const simt::stand_in*>(function);
   const auto* const first = static_cast<const std::byte*>(arguments[0]);
   const simt::launch_shape shape{grid.x, block.x, shared_bytes, ++seed};
   return submit(stream,

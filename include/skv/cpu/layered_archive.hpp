@@ -4,7 +4,7 @@
 
 #include <optional>
 #include <skv/cpu/archive.hpp>
-#include <skv/predict/predictor.hpp>
+#include <skv/predict/loop.hpp>
 #include <vector>
 
 namespace skv::cpu {
@@ -54,10 +54,9 @@ class archive_writer : public layered_archive {
   template <predictor P>
   result<done> write(P& p, row_view<const std::byte> numbers) {
     if (auto ok = check_next(true, P::kSource); !ok) return ok;
-    const tensor_shape t = shape();
-    if (auto ok = encode(numbers, p.predict(t)); !ok) return ok;
-    p.update(t, numbers);
-    return done{};
+    return predict_code_update(p, shape(), numbers, [&](row_view<const std::byte> means) {
+      return encode(numbers, means);
+    });
   }
 
   /// The next stream, which must be opaque, and of this size. Fails with invalid_argument or as `sink` does.
@@ -89,10 +88,10 @@ class archive_reader : public layered_archive {
   template <predictor P>
   result<done> read(P& p, row_view<std::byte> numbers) {
     if (auto ok = check_next(true, P::kSource); !ok) return ok;
-    const tensor_shape t = shape();
-    if (auto ok = decode(p.predict(t), numbers); !ok) return ok;
-    p.update(t, {numbers.data, numbers.token_stride_bytes});
-    return done{};
+    const row_view<const std::byte> decoded{numbers.data, numbers.token_stride_bytes};
+    return predict_code_update(p, shape(), decoded, [&](row_view<const std::byte> means) {
+      return decode(means, numbers);
+    });
   }
 
   /// The next stream, which must be opaque. Its memory grows with what has been restored, not with what the

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <skv/cpu/codec.hpp>
-#include <skv/predict/predictor.hpp>
+#include <skv/predict/loop.hpp>
 #include <vector>
 
 namespace skv::cpu {
@@ -44,22 +44,21 @@ result<encoded_tensor> encode_tensor(const codec& coder, P& p, const tensor_shap
                                      row_view<const std::byte> numbers) {
   if (P::kSource != coder.source())
     return fail(status::invalid_argument, "the profile is for another predictor");
-  const row_view<const std::byte> means = p.predict(t);
   encoded_tensor e;
-  const auto ok =
-      detail::for_each_tile(t, [&](const tile_slice& s, std::uint32_t first) -> result<done> {
-        const std::size_t at = e.bytes.size();
-        e.bytes.resize(at + coder.max_tile_bytes(s.shape()));
-        const auto record =
-            coder.encode(s, detail::from_token(numbers, first), detail::from_token(means, first),
-                         std::span(e.bytes).subspan(at));
-        if (!record) return record.failure();
-        e.bytes.resize(at + record->bytes());
-        e.records.push_back(*record);
-        return done{};
-      });
+  const auto ok = predict_code_update(p, t, numbers, [&](row_view<const std::byte> means) {
+    return detail::for_each_tile(t, [&](const tile_slice& s, std::uint32_t first) -> result<done> {
+      const std::size_t at = e.bytes.size();
+      e.bytes.resize(at + coder.max_tile_bytes(s.shape()));
+      const auto record =
+          coder.encode(s, detail::from_token(numbers, first), detail::from_token(means, first),
+                       std::span(e.bytes).subspan(at));
+      if (!record) return record.failure();
+      e.bytes.resize(at + record->bytes());
+      e.records.push_back(*record);
+      return done{};
+    });
+  });
   if (!ok) return ok.failure();
-  p.update(t, numbers);
   return e;
 }
 
@@ -70,25 +69,26 @@ result<done> decode_tensor(const codec& coder, P& p, const tensor_shape& t, cons
                            row_view<std::byte> numbers) {
   if (P::kSource != coder.source())
     return fail(status::invalid_argument, "the profile is for another predictor");
-  const row_view<const std::byte> means = p.predict(t);
-  std::size_t next = 0, at = 0;
-  const auto ok =
-      detail::for_each_tile(t, [&](const tile_slice& s, std::uint32_t first) -> result<done> {
-        if (next == e.records.size())
-          return fail(status::truncated, to_string(t.id) + ": too few tiles");
-        const tile_record& r = e.records[next++];
-        if (r.bytes() > e.bytes.size() - at)
-          return fail(status::truncated, to_string(t.id) + ": a tile ends early");
-        const auto bytes = std::span(e.bytes).subspan(at, r.bytes());
-        at += r.bytes();
-        return coder.decode(s, r, bytes, detail::from_token(means, first),
-                            detail::from_token(numbers, first));
-      });
-  if (!ok) return ok;
-  if (next != e.records.size() || at != e.bytes.size())
-    return fail(status::corrupt, to_string(t.id) + ": bytes or tiles are left over");
-  p.update(t, {numbers.data, numbers.token_stride_bytes});
-  return done{};
+  const row_view<const std::byte> decoded{numbers.data, numbers.token_stride_bytes};
+  return predict_code_update(p, t, decoded, [&](row_view<const std::byte> means) -> result<done> {
+    std::size_t next = 0, at = 0;
+    const auto ok =
+        detail::for_each_tile(t, [&](const tile_slice& s, std::uint32_t first) -> result<done> {
+          if (next == e.records.size())
+            return fail(status::truncated, to_string(t.id) + ": too few tiles");
+          const tile_record& r = e.records[next++];
+          if (r.bytes() > e.bytes.size() - at)
+            return fail(status::truncated, to_string(t.id) + ": a tile ends early");
+          const auto bytes = std::span(e.bytes).subspan(at, r.bytes());
+          at += r.bytes();
+          return coder.decode(s, r, bytes, detail::from_token(means, first),
+                              detail::from_token(numbers, first));
+        });
+    if (!ok) return ok;
+    if (next != e.records.size() || at != e.bytes.size())
+      return fail(status::corrupt, to_string(t.id) + ": bytes or tiles are left over");
+    return done{};
+  });
 }
 
 }  // namespace skv::cpu

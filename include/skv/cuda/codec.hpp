@@ -30,6 +30,19 @@ struct block_batch {
   }
 };
 
+/// Layers of a geometry: the first, and the one behind the last.
+struct layer_range {
+  std::uint32_t first, end;
+};
+
+/// Which ones a batch has, of `layers`. Fails with invalid_argument if there are none such.
+inline result<layer_range> layers_of(const block_batch& batch, std::uint32_t layers) {
+  if (batch.first_layer >= layers || batch.layers > layers - batch.first_layer)
+    return fail(status::invalid_argument, "a batch with layers that the geometry does not have");
+  return layer_range{batch.first_layer,
+                     batch.layers == 0 ? layers : batch.first_layer + batch.layers};
+}
+
 /// Where compressed blocks go, and what is said of each. Device pointers; pinned host memory that
 /// the device can write serves as well.
 ///

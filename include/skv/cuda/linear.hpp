@@ -30,8 +30,9 @@ struct outside_table {
 ///
 /// A pass takes a batch through the layers. For every tensor of the geometry, layer after layer and in a
 /// layer K before V, first predict_async, whose means serve to encode or decode the tensor, and, once its
-/// numbers are there, update_async. To encode, numbers are there from the start; a decoder, which needs
-/// a tensor before it can predict the next, decodes with a codec for that tensor, called for that layer. What is passed on, an int8 for each number, is in the workspace: a pass needs the same workspace, and
+/// numbers are there, update_async: linear_predictor with tensor_codec does so. To encode, numbers are there
+/// from the start; a decoder needs a tensor before it can predict the next, and so a codec for that tensor
+/// alone, called for that layer. What is passed on, an int8 for each number, is in the workspace: a pass needs the same workspace, and
 /// batches of the same `items`, throughout.
 ///
 /// Outside rows that the profile looks at have to be there before the first predict_async: take_async and

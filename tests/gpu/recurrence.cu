@@ -1,0 +1,14 @@
+#include "gpu/recurrence.cuh"
+
+#include <kernels/entry.cuh>
+
+namespace skv::gpu {
+
+cuda::kernel_entry find_expect_kernel() {
+  return cuda::entry_of<expect_kernel, recurrence_parameters, cuda::occupancy{64, 1}>();
+}
+cuda::kernel_entry find_see_kernel() {
+  return cuda::entry_of<see_kernel, recurrence_parameters, cuda::occupancy{64, 1}>();
+}
+
+}  // namespace skv::gpu
