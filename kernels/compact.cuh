@@ -23,14 +23,14 @@ struct compact_kernel : compact_parameters {
     auto* const members = reinterpret_cast<member*>(device::shared());
     auto* const ticket = reinterpret_cast<std::uint32_t*>(members + round_blocks);
     const std::uint32_t items = batch.item_count();
-    const std::uint32_t begin = items * batch.first_layer, end = begin + items * plan.layers;
-    const std::uint32_t rounds = (end - begin + round_blocks - 1) / round_blocks;
+    const std::uint32_t blocks = items * plan.layers;
+    const std::uint32_t rounds = (blocks + round_blocks - 1) / round_blocks;
     if (rounds == 0 && device::block() == 0 && device::thread() == 0) *out.total_bytes = 0;
     for (;;) {
       const std::uint32_t round = next_round(counter, ticket);
       if (round >= rounds) return;
-      const std::uint32_t first = begin + round * round_blocks;
-      const std::uint32_t count = end - first < round_blocks ? end - first : round_blocks;
+      const std::uint32_t first = round * round_blocks;
+      const std::uint32_t count = blocks - first < round_blocks ? blocks - first : round_blocks;
       if (device::warp() == 0) place(round, first, count, items, rounds, members);
       device::sync_block();
       for (std::uint32_t i = 0; i < count; ++i) {

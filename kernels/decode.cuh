@@ -29,15 +29,15 @@ struct decode_kernel : decode_parameters {
       table[i] = table_dev[i];
 
     const std::uint32_t items = batch.item_count();
-    const std::uint32_t begin = items * batch.first_layer, end = begin + items * plan.layers;
-    const std::uint32_t rounds = (end - begin + round_blocks - 1) / round_blocks;
+    const std::uint32_t blocks = items * plan.layers;
+    const std::uint32_t rounds = (blocks + round_blocks - 1) / round_blocks;
     const std::uint32_t warps = device::threads() / kLanes;
     const std::size_t block_room = std::size_t{plan.tiles} * plan.stage_bytes;
     for (;;) {
       const std::uint32_t round = next_round(counter, ticket);
       if (round >= rounds) return;
-      const std::uint32_t first = begin + round * round_blocks;
-      const std::uint32_t count = end - first < round_blocks ? end - first : round_blocks;
+      const std::uint32_t first = round * round_blocks;
+      const std::uint32_t count = blocks - first < round_blocks ? blocks - first : round_blocks;
       std::byte* const stage =
           stages == nullptr ? nullptr : stages + device::block() * round_blocks * block_room;
       if (stage != nullptr) {
@@ -82,7 +82,7 @@ struct decode_kernel : decode_parameters {
 
   SKV_DEVICE status decode(std::uint32_t block, std::uint32_t tile, std::uint32_t items,
                            const std::uint32_t* table, const std::byte* staged) const {
-    const std::uint32_t layer = block / items, item = block % items;
+    const std::uint32_t layer = batch.first_layer + block / items, item = block % items;
     if (!numbers.blocks.exists(item)) return status::ok;
     const stored_block s = find(block, items);
     if (s.is == status::does_not_fit && staged != nullptr) return status::ok;  // it is there, raw

@@ -37,16 +37,16 @@ struct encode_kernel : encode_parameters {
       table[i] = table_dev[i];
 
     const std::uint32_t items = batch.item_count();
-    const std::uint32_t begin = items * batch.first_layer, end = begin + items * plan.layers;
-    if (begin == end && out.packed != nullptr && device::block() == 0 && device::thread() == 0)
+    const std::uint32_t blocks = items * plan.layers;
+    if (blocks == 0 && out.packed != nullptr && device::block() == 0 && device::thread() == 0)
       *out.total_bytes = 0;
     const std::uint32_t warps = device::threads() / kLanes;
     std::byte* const stage = stages + std::size_t{device::block()} * round_tiles * plan.stage_bytes;
     for (;;) {
       const std::uint32_t round = next_round(counter, ticket);
-      if (std::uint64_t{round} * round_blocks >= end - begin) return;
-      const std::uint32_t first = begin + round * round_blocks;
-      const std::uint32_t count = end - first < round_blocks ? end - first : round_blocks;
+      if (std::uint64_t{round} * round_blocks >= blocks) return;
+      const std::uint32_t first = round * round_blocks;
+      const std::uint32_t count = blocks - first < round_blocks ? blocks - first : round_blocks;
       for (std::uint32_t i = device::warp(); i < count * plan.tiles; i += warps) {
         const staged_tile s = encode({batch, items, first + i / plan.tiles}, i % plan.tiles, table,
                                      stage + std::size_t{i} * plan.stage_bytes);
@@ -61,7 +61,7 @@ struct encode_kernel : encode_parameters {
         if (device::lane() == 0) members[i].bytes = bytes;
       }
       device::sync_block();
-      if (device::warp() == 0) place(round, first, count, items, end, members);
+      if (device::warp() == 0) place(round, first, count, items, blocks, members);
       device::sync_block();
       for (std::uint32_t i = device::warp(); i < count * plan.tiles; i += warps)
         commit(first, i, items, members, staged, stage + std::size_t{i} * plan.stage_bytes);
@@ -102,7 +102,7 @@ struct encode_kernel : encode_parameters {
 
   /// Decides where the blocks of a round go: one warp.
   SKV_DEVICE void place(std::uint32_t round, std::uint32_t first, std::uint32_t count,
-                        std::uint32_t items, std::uint32_t end, member* members) const {
+                        std::uint32_t items, std::uint32_t blocks, member* members) const {
     std::uint64_t before = 0;
     if (out.packed != nullptr) {
       std::uint32_t own = 0;
@@ -110,7 +110,7 @@ struct encode_kernel : encode_parameters {
         own += round_up(members[i].bytes, kBlockAlign) / kBlockAlign;
       const std::uint64_t units = device::sum(own);
       before = look_back::exclusive_sum(descriptors, round, units);
-      if (device::lane() == 0 && first + count == end)
+      if (device::lane() == 0 && first + count == blocks)
         *out.total_bytes = (before + units) * kBlockAlign;
     }
     if (device::lane() != 0) return;

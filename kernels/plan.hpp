@@ -41,14 +41,13 @@ struct block_plan {
   const std::uint32_t* channel_starts_dev;
 };
 
-/// A block of a batch. Blocks are numbered through the items of all layers of the geometry; those of a
-/// launch are plan.layers * items, from items * batch.first_layer on.
+/// A block of a batch: the `number`-th of its layers' items.
 struct batch_block {
   std::uint32_t layer, item;
   std::size_t index;  ///< in the arrays of the batch
 
   SKV_HOST_DEVICE batch_block(const block_batch& batch, std::uint32_t items, std::uint32_t number)
-      : layer(number / items),
+      : layer(batch.first_layer + number / items),
         item(number % items),
         index(std::size_t{layer} * batch.items + item) {}
 };

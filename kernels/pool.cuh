@@ -40,12 +40,12 @@ struct store_kernel : store_parameters {
   SKV_DEVICE void operator()() const {
     auto* const members = reinterpret_cast<member*>(device::shared());
     const std::uint32_t items = batch.item_count();
-    const std::uint32_t begin = items * batch.first_layer, end = begin + items * plan.layers;
-    const std::uint32_t rounds = (end - begin + round_blocks - 1) / round_blocks;
+    const std::uint32_t blocks = items * plan.layers;
+    const std::uint32_t rounds = (blocks + round_blocks - 1) / round_blocks;
     std::uint64_t sectors = 0, stored = 0, bytes = 0;
     for (std::uint32_t round = device::block(); round < rounds; round += device::blocks()) {
-      const std::uint32_t first = begin + round * round_blocks;
-      const std::uint32_t count = end - first < round_blocks ? end - first : round_blocks;
+      const std::uint32_t first = round * round_blocks;
+      const std::uint32_t count = blocks - first < round_blocks ? blocks - first : round_blocks;
       device::sync_block();
       if (device::thread() < count)
         members[device::thread()] = take({batch, items, first + device::thread()});
@@ -120,11 +120,11 @@ struct load_kernel : load_parameters {
   SKV_DEVICE void operator()() const {
     auto* const members = reinterpret_cast<member*>(device::shared());
     const std::uint32_t items = batch.item_count();
-    const std::uint32_t begin = items * batch.first_layer, end = begin + items * plan.layers;
-    const std::uint32_t rounds = (end - begin + round_blocks - 1) / round_blocks;
+    const std::uint32_t blocks = items * plan.layers;
+    const std::uint32_t rounds = (blocks + round_blocks - 1) / round_blocks;
     for (std::uint32_t round = device::block(); round < rounds; round += device::blocks()) {
-      const std::uint32_t first = begin + round * round_blocks;
-      const std::uint32_t count = end - first < round_blocks ? end - first : round_blocks;
+      const std::uint32_t first = round * round_blocks;
+      const std::uint32_t count = blocks - first < round_blocks ? blocks - first : round_blocks;
       device::sync_block();
       if (device::thread() < count) {
         const member m = find({batch, items, first + device::thread()});
@@ -176,10 +176,10 @@ struct drop_kernel : drop_parameters {
 
   SKV_DEVICE void operator()() const {
     const std::uint32_t items = batch.item_count();
-    const std::uint32_t begin = items * batch.first_layer, end = begin + items * plan.layers;
+    const std::uint32_t blocks = items * plan.layers;
     const std::uint32_t warps = device::threads() / kLanes;
     std::uint64_t sectors = 0, dropped = 0, bytes = 0;
-    for (std::uint32_t i = begin + device::block() * warps + device::warp(); i < end;
+    for (std::uint32_t i = device::block() * warps + device::warp(); i < blocks;
          i += device::blocks() * warps) {
       const batch_block b(batch, items, i);
       const std::int64_t entry = entries.at(b.layer, b.item);
