@@ -55,29 +55,37 @@ struct linear::state {
     return done{};
   }
 
+  /// What a call is about, a tensor or outside rows, and the tokens of its batch.
+  template <class Of>
   struct call {
+    const Of& of;
     linear_rows rows;
     std::byte* room;
   };
-  result<call> begin(std::uint32_t layer, const linear_batch& batch, const workspace& room) const {
+  template <class Of>
+  result<call<Of>> begin(const Of* of, std::uint32_t layer, const linear_batch& batch,
+                         const workspace& room) const {
     const std::uint64_t rows = std::uint64_t{batch.blocks.items} * plan.geometry().tokens;
     if (rows > 0x7fffffff) return bad("a batch has at most 2^31 - 1 tokens");
     if (auto ok = check_room(room, plan.bytes_of(batch.blocks.items)); !ok) return ok.failure();
-    return call{{batch, layer, plan.geometry().tokens, static_cast<std::uint32_t>(rows)},
-                static_cast<std::byte*>(room.data)};
+    return call<Of>{*of,
+                    {batch, layer, plan.geometry().tokens, static_cast<std::uint32_t>(rows)},
+                    static_cast<std::byte*>(room.data)};
   }
-  result<const linear_tensor_plan*> find(std::uint32_t layer, std::uint32_t tensor) const {
+  result<call<linear_tensor_plan>> begin(std::uint32_t layer, std::uint32_t tensor,
+                                         const linear_batch& batch, const workspace& room) const {
     const linear_tensor_plan* const t = plan.find(layer, tensor);
     if (t == nullptr)
       return bad("layer " + std::to_string(layer) + ", tensor " + std::to_string(tensor) +
                  ": there is no such tensor");
-    return t;
+    return begin(t, layer, batch, room);
   }
-  result<const linear_told*> find_outside(std::uint32_t outside) const {
+  result<call<linear_told>> begin_outside(std::uint32_t outside, const linear_batch& batch,
+                                          const workspace& room) const {
     if (outside >= plan.outside().size())
       return bad("outside rows " + std::to_string(outside) +
                  ": the profile has none of that number");
-    return &plan.outside()[outside];
+    return begin(&plan.outside()[outside], 0, batch, room);
   }
 
   static result<tensor_cache> cache_of(const paged_cache& cache, std::uint32_t tensor,
@@ -142,15 +150,13 @@ result<done> linear::predict_async(std::uint32_t layer, std::uint32_t tensor,
                                    const paged_cache& means, workspace room, void* stream,
                                    launch_limits limits) const {
   const state& s = *state_;
-  const auto found = s.find(layer, tensor);
-  if (!found) return found.failure();
-  const auto c = s.begin(layer, batch, room);
+  const auto c = s.begin(layer, tensor, batch, room);
   if (!c) return c.failure();
   const auto from = s.bases_of(bases, tensor);
   if (!from) return from.failure();
   const auto to = state::cache_of(means, tensor, s.mean, "means");
   if (!to) return to.failure();
-  const linear_tensor_plan& t = **found;
+  const linear_tensor_plan& t = c->of;
   const auto tiles_of = [&](const linear_product_plan& product) {
     return (std::uint64_t{c->rows.rows} + kTileTokens - 1) / kTileTokens * product.tiles_of_rows();
   };
@@ -168,9 +174,7 @@ result<done> linear::update_async(std::uint32_t layer, std::uint32_t tensor,
                                   const paged_cache& bases, workspace room, void* stream,
                                   launch_limits limits) const {
   const state& s = *state_;
-  const auto found = s.find(layer, tensor);
-  if (!found) return found.failure();
-  const auto c = s.begin(layer, batch, room);
+  const auto c = s.begin(layer, tensor, batch, room);
   if (!c) return c.failure();
   tensor_cache of, from;  // none: there are no such tokens
   if (numbers.blocks.base != nullptr || numbers.blocks.pointers_dev != nullptr) {
@@ -181,7 +185,7 @@ result<done> linear::update_async(std::uint32_t layer, std::uint32_t tensor,
     of = *there;
     from = *based;
   }
-  const linear_told& told = (*found)->told;
+  const linear_told& told = c->of.told;
   if (!told.is_source) return done{};
   return state::launch(s.update, state::runs_of(c->rows), limits,
                        s.plan.update(told, c->rows, of, s.has_bases ? &from : nullptr, c->room),
@@ -192,31 +196,27 @@ result<done> linear::take_async(std::uint32_t outside, const linear_batch& batch
                                 const outside_table& table, workspace room, void* stream,
                                 launch_limits limits) const {
   const state& s = *state_;
-  const auto found = s.find_outside(outside);
-  if (!found) return found.failure();
-  const auto c = s.begin(0, batch, room);
+  const auto c = s.begin_outside(outside, batch, room);
   if (!c) return c.failure();
   if (table.rows_dev == nullptr) return bad("outside rows: there are none");
-  if (!(*found)->is_source) return done{};
+  if (!c->of.is_source) return done{};
   return state::launch(s.take, state::runs_of(c->rows), limits,
-                       s.plan.take(**found, c->rows, table, c->room), stream);
+                       s.plan.take(c->of, c->rows, table, c->room), stream);
 }
 
 result<done> linear::take_draft_async(std::uint32_t outside, const linear_batch& batch,
                                       const paged_cache& draft, workspace room, void* stream,
                                       launch_limits limits) const {
   const state& s = *state_;
-  const auto found = s.find_outside(outside);
-  if (!found) return found.failure();
+  const auto c = s.begin_outside(outside, batch, room);
+  if (!c) return c.failure();
   const prepared_kernel& k = s.update_draft[outside];
   if (k.function == nullptr) return bad("outside rows: these are not a draft's");
-  const auto c = s.begin(0, batch, room);
-  if (!c) return c.failure();
   const auto from = state::cache_of(draft, 0, s.draft_formats[outside], "draft");
   if (!from) return from.failure();
-  if (!(*found)->is_source) return done{};
+  if (!c->of.is_source) return done{};
   return state::launch(k, state::runs_of(c->rows), limits,
-                       s.plan.update(**found, c->rows, *from, nullptr, c->room), stream);
+                       s.plan.update(c->of, c->rows, *from, nullptr, c->room), stream);
 }
 
 }  // namespace skv::cuda
