@@ -4,6 +4,7 @@
 #include <cstring>
 #include <deque>
 #include <random>
+#include <skv/cuda/reference.hpp>
 #include <skv/predict/linear.hpp>
 
 namespace skv::bench {
@@ -64,18 +65,11 @@ linear_subject::linear_subject(std::uint32_t items, const page_set& pages, devic
     : items_(items),
       pages_(pages),
       profile_(with_linear_model(*pages.used_profile)),
-      steps_(value_of(cuda::linear::make(profile_, pages.geometry))) {
+      steps_(value_of(cuda::linear::make(profile_, pages.geometry))),
+      coder_(value_of(cuda::tensor_codec::make(profile_, pages.geometry))) {
   check(cudaStreamCreate(&stream_));
-  for (std::uint32_t layer = 0; layer < layers(); ++layer)
-    for (std::uint32_t i = 0; i < 2; ++i) {
-      cuda::block_geometry one = pages.geometry;
-      one.first_layer += layer;
-      one.layers = one.tensor_count = 1;
-      one.tensors[0] = pages.geometry.tensors[i];
-      coders_.push_back(value_of(cuda::codec::make(profile_, one)));
-    }
-  slot_bytes_ = coders_.front().max_block_bytes();
-  tiles_ = coders_.front().tiles_per_block();
+  slot_bytes_ = coder_.of(0).max_block_bytes();
+  tiles_ = coder_.of(0).tiles_per_block();
   allocated_ = allocate(arena);
 }
 
@@ -93,7 +87,7 @@ bool linear_subject::allocate(device_arena& arena) {
   sizes_ = arena.array<std::uint32_t>(blocks);
   statuses_ = arena.array<status>(blocks);
   decoded_ = arena.array<status>(blocks);
-  room_.bytes = coders_.front().workspace_bytes(items_);
+  room_.bytes = coder_.workspace_bytes(items_);
   room_.data = arena.take(room_.bytes);
   passed_on_.bytes = steps_.workspace_bytes(items_);
   passed_on_.data = arena.take(passed_on_.bytes);
@@ -128,26 +122,29 @@ std::string linear_subject::verify() {
 }
 
 void linear_subject::run(linear_work what, bool with_linear) {
-  const cuda::linear_batch batch{{items_}};
-  const cuda::paged_cache bases = cache_at(bases_, pages_.mean_page_bytes, pages_.mean);
-  const cuda::paged_cache means =
-      with_linear ? cache_at(means_, pages_.mean_page_bytes, pages_.mean) : bases;
+  const cuda::paged_cache means = cache_at(means_, pages_.mean_page_bytes, pages_.mean);
+  const cuda::reference bases{cache_at(bases_, pages_.mean_page_bytes, pages_.mean)};
+  if (with_linear)
+    run(what, cuda::linear_predictor(steps_, {{items_}}, bases, means, passed_on_));
+  else
+    run(what, bases);
+}
+
+template <cuda::stream_predictor P>
+void linear_subject::run(linear_work what, P predictor) {
+  const cuda::block_batch batch{items_};
   const cuda::paged_cache numbers =
       cache_at(what == linear_work::decode ? cache_ : original_, pages_.page_bytes, pages_.target);
+  if (what == linear_work::encode)
+    value_of(coder_.encode_async(predictor, batch, numbers, places(), room_, stream_));
+  if (what == linear_work::decode)
+    value_of(coder_.decode_async(predictor, batch, as_stored(places()), numbers, decoded_, room_,
+                                 stream_));
+  if (what != linear_work::pass) return;
   for (std::uint32_t layer = 0; layer < layers(); ++layer)
     for (std::uint32_t i = 0; i < 2; ++i) {
-      if (with_linear)
-        value_of(steps_.predict_async(layer, i, batch, bases, means, passed_on_, stream_));
-      const cuda::paged_cache n = part_of(numbers, layer, i), m = part_of(means, layer, i);
-      const cuda::encoded_places at = places(layer, i);
-      if (what == linear_work::encode)
-        value_of(coder(layer, i).encode_async(batch.blocks, n, m, at, room_, stream_));
-      if (what == linear_work::decode)
-        value_of(coder(layer, i).decode_async(batch.blocks, as_stored(at), m, n, false, {},
-                                              decoded_ + (2 * layer + i) * std::size_t{items_},
-                                              room_, stream_));
-      if (with_linear)
-        value_of(steps_.update_async(layer, i, batch, numbers, bases, passed_on_, stream_));
+      value_of(predictor.predict_async(layer, i, stream_));
+      value_of(predictor.update_async(layer, i, numbers, stream_));
     }
 }
 
@@ -172,22 +169,19 @@ cuda::paged_cache linear_subject::cache_at(std::byte* base, std::size_t page_byt
   return c;
 }
 
-cuda::paged_cache linear_subject::part_of(cuda::paged_cache c, std::uint32_t layer,
-                                          std::uint32_t tensor) {
-  c.blocks.base += layer * c.blocks.layer_stride_bytes;
-  c.tensors[0] = c.tensors[tensor];
-  return c;
-}
-
-cuda::encoded_places linear_subject::places(std::uint32_t layer, std::uint32_t tensor) const {
-  const std::size_t first = (2 * layer + tensor) * std::size_t{items_};
-  cuda::encoded_places out;
-  out.slots.base = slots_ + first * slot_bytes_;
-  out.slots.block_stride_bytes = static_cast<std::int64_t>(slot_bytes_);
-  out.slot_bytes = static_cast<std::uint32_t>(slot_bytes_);
-  out.records = records_ + first * tiles_;
-  out.sizes = sizes_ + first;
-  out.statuses = statuses_ + first;
+cuda::encoded_tensors linear_subject::places() const {
+  cuda::encoded_tensors out;
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::size_t first = i * layers() * items_;
+    cuda::encoded_places& to = out.tensors[i];
+    to.slots.base = slots_ + first * slot_bytes_;
+    to.slots.block_stride_bytes = static_cast<std::int64_t>(slot_bytes_);
+    to.slots.layer_stride_bytes = static_cast<std::int64_t>(slot_bytes_ * items_);
+    to.slot_bytes = static_cast<std::uint32_t>(slot_bytes_);
+    to.records = records_ + first * tiles_;
+    to.sizes = sizes_ + first;
+    to.statuses = statuses_ + first;
+  }
   return out;
 }
 

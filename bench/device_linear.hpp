@@ -2,7 +2,7 @@
 #pragma once
 
 #include <memory>
-#include <skv/cuda/linear.hpp>
+#include <skv/cuda/linear_predictor.hpp>
 
 #include "device_pages.hpp"
 
@@ -40,18 +40,15 @@ class linear_subject {
   std::uint32_t layers() const { return pages_.geometry.layers; }
   bool allocate(device_arena& arena);
   cuda::paged_cache cache_at(std::byte* base, std::size_t page_bytes, number_format f) const;
-  /// One tensor of one layer, as a cache of its own.
-  static cuda::paged_cache part_of(cuda::paged_cache c, std::uint32_t layer, std::uint32_t tensor);
-  const cuda::codec& coder(std::uint32_t layer, std::uint32_t tensor) const {
-    return coders_[2 * layer + tensor];
-  }
-  cuda::encoded_places places(std::uint32_t layer, std::uint32_t tensor) const;
+  cuda::encoded_tensors places() const;
+  template <cuda::stream_predictor P>
+  void run(linear_work what, P predictor);
 
   std::uint32_t items_;
   const page_set& pages_;
   profile_ptr profile_;
   cuda::linear steps_;
-  std::vector<cuda::codec> coders_;  // [layers][tensors]
+  cuda::tensor_codec coder_;
   cudaStream_t stream_{};
   bool allocated_ = false;
   std::size_t slot_bytes_ = 0;
