@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <skv/skv_cuda.h>
 
+#include <cstddef>
 #include <cstdlib>
 #include <memory>
 
@@ -202,6 +203,16 @@ TEST_F(c_cuda, names_structures_that_are_none) {
   refused(later, "out: its reserved", [](call_case& c) { c.out.reserved = 1; });
   refused(later, "in: its reserved", [](call_case& c) { c.in.reserved = 1; });
   refused(later, "limits: its reserved", [](call_case& c) { c.limits.reserved = 1; });
+}
+
+TEST_F(c_cuda, takes_batches_of_callers_that_know_less) {
+  for (const std::size_t size :
+       {offsetof(skv_cuda_batch, item_count_dev), offsetof(skv_cuda_batch, first_layer)}) {
+    call_case c;
+    c.batch.struct_size = size;
+    for (const skv_status s : {c.encode(), c.decode()}) EXPECT_EQ(s, SKV_INVALID_ARGUMENT);
+    EXPECT_THAT(skv_last_error(), HasSubstr("codec: null pointer"));
+  }
 }
 
 TEST_F(c_cuda, names_device_arrays_that_are_misaligned) {
