@@ -120,7 +120,7 @@ bool changed_only(const std::vector<T>& before, const std::vector<T>& after, std
 }
 
 TEST_P(gpu_layers, others_are_left_alone) {
-  const gpu_scene g = scene_of(GetParam(), 4);  // token by token: a layer's blocks are together
+  const gpu_scene g = scene_of(GetParam(), 4);
   const auto records = g.records.to_host();
   const auto sizes = g.sizes.to_host();
   const auto statuses = g.statuses.to_host(), decoded = g.decoded.to_host();
