@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <skv/base/status.hpp>
-#include <skv/base/tensor.hpp>
+#include <skv/format/stream.hpp>
 #include <skv/number/format.hpp>
 #include <skv/predict/identity.hpp>
 #include <skv/predict/mean.hpp>
@@ -20,59 +20,16 @@ namespace skv {
 /// The version of the container that this build writes and reads.
 inline constexpr std::uint16_t kContainerVersion = 1;
 
-/// Opaque bytes are stored in chunks of this size.
-inline constexpr std::uint64_t kOpaqueChunkBytes = 1u << 20;
-
-/// A run of the source's bytes: a tensor of numbers that are coded, or bytes that only travel.
-struct stream {
-  bool is_tensor = false;
-  std::uint64_t opaque_bytes = 0;  ///< of bytes that only travel
-
-  tensor_id id;  ///< of a tensor [tokens, heads, head_dim], contiguous
-  format_id format = format_id::bf16;
-  std::uint64_t tokens = 0;
-  std::uint32_t heads = 0, head_dim = 0;
-  std::uint32_t tile_tokens = 0,
-                tile_heads = 0;  ///< shape of a tile; those at the ends are smaller
-  /// Position of the first token: 0 but for linear propagation. Tiles begin at multiples of
-  /// tile_tokens.
-  std::uint32_t first_position = 0;
-
-  std::uint64_t numbers() const { return tokens * heads * head_dim; }
-  std::uint64_t bytes() const;
-  std::uint64_t tiles() const;
-  friend bool operator==(const stream&, const stream&) = default;
-};
-
-/// A tile of a tensor stream: token and head ranges.
-struct tile_range {
-  std::uint64_t first_token = 0;
-  std::uint32_t tokens = 0, first_head = 0, heads = 0;
-};
-/// Tile `index` of a tensor stream: head ranges ascend within a token range, and tokens count from
-/// the stream's first.
-tile_range tile_at(const stream& s, std::uint64_t index);
-
-/// Token and head counts of tiles of about `tile_elements` numbers with all heads, or, for very
-/// wide tensors, with as many heads as fit. Fails if one head alone is wider than a tile may be.
-result<done> choose_tiles(stream& s, std::uint32_t tile_elements);
-
-/// The same for streams that linear propagation goes through: tiles of all heads, and of the same
-/// tokens, that serve the widest. All tensors end at the same position; the longest begins at
-/// `first_position`. Fails with invalid_argument if a tensor is too wide or positions exceed 32 bits.
-result<done> choose_linear_tiles(std::span<stream> streams, std::uint32_t tile_elements,
-                                 std::uint32_t first_position);
-
 /// Everything in a .skv file but the tiles' bytes.
 struct container {
   std::array<std::byte, 16> profile{};  ///< the profile's name
   format_id target = format_id::bf16;
   mean_source source = mean_source::none;
   format_id mean = format_id::bf16;
-  /// With linear propagation, what it corrects: `none`, or `given` by a reference. The source is then
-  /// `given`; choose_linear_tiles says what is true of the streams.
+  /// With linear propagation, what it corrects: `none`, or `given` by a reference. The source is
+  /// then `given`; choose_linear_tiles says what is true of the streams.
   std::optional<mean_source> linear_base;
-  std::uint64_t draft_hash = 0;     ///< with linear propagation: cpu::outside_rows::draft_hash
+  std::uint64_t draft_hash = 0;  ///< with linear propagation: cpu::outside_rows::draft_hash
   /// Who makes the given means (with linear propagation, the given bases), if the file says so.
   std::optional<predictor_identity> predictor;
   std::vector<std::byte> preamble;  ///< source bytes before the first stream: its header
@@ -83,9 +40,6 @@ struct container {
 
   std::uint64_t source_bytes() const;  ///< of the file that was compressed
 };
-
-/// Tiles of all streams together.
-std::uint64_t count_tiles(std::span<const stream> streams);
 
 /// The bytes before the tiles: header, metadata, index. Their number depends on all members but
 /// the records, of which there must be count_tiles(streams).
