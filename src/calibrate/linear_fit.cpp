@@ -11,7 +11,7 @@ namespace {
 
 using Eigen::VectorXd;
 
-// A gain that is worth a matrix: by estimate, in bits per number, to be tried; then of what was coded.
+// Gains that are worth a matrix, in bits per number: an estimate, to be tried; then what was coded.
 constexpr double kWorthTrying = 0.005, kWorthwhile = 0.002;
 
 }  // namespace
@@ -53,9 +53,9 @@ void linear_fitter::state::fit(std::size_t index) {
   t.fitted.clear();
 }
 
-// Tensors before are sources; outside rows become so group by group, the best first, as long as one pays:
-// inputs that tell nothing new cost what ridge cannot take back. `bits` is what the tensor costs without
-// any.
+// Tensors before are sources; outside rows become so group by group, the best first, as long as one
+// pays: inputs that tell nothing new cost what ridge cannot take back. `bits` is what the tensor
+// costs without any.
 void linear_fitter::state::select_sources(tensor_state& t, const VectorXd& fine,
                                           double bits) const {
   struct group {
@@ -189,8 +189,8 @@ bool linear_fitter::state::make_steps() {
   return true;
 }
 
-// Every number is coded with what is fitted to the other folds, so that scales and tables see what a
-// new cache will show.
+// Every number is coded with what is fitted to the other folds, so that scales and tables see what
+// a new cache will show.
 result<done> linear_fitter::state::add_trial(calibration_cache cache, const cpu::outside_inputs& in,
                                              std::uint32_t longest) {
   const std::vector<std::byte> zeros(std::size_t{kMaxTileElements} * mean.bytes());
@@ -209,10 +209,7 @@ result<done> linear_fitter::state::add_trial(calibration_cache cache, const cpu:
           const auto add = [&](calibrator& k, row_view<const std::byte> m) -> result<done> {
             const row_view<const std::byte> none{zeros.data(), 0};
             return k.add(c.id, to - begin - first_row, c.heads, c.head_dim,
-                         {c.numbers.at(first_row, 0), c.numbers.token_stride_bytes},
-                         m.data == nullptr
-                             ? none
-                             : row_view<const std::byte>{m.at(first_row, 0), m.token_stride_bytes});
+                         c.numbers.from(first_row), m.data == nullptr ? none : m.from(first_row));
           };
           if (without)
             if (auto added = add(*without, c.bases); !added) return added;

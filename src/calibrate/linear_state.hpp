@@ -63,11 +63,13 @@ struct linear_fitter::state {
     return s < tensors.size() ? tensors[s].width() / options.shards : source(s).width();
   }
 
-  // linear.cpp: passes over the caches.
+  // linear_shapes.cpp: what there is, and what may be predicted from what.
   result<done> learn_shapes(calibration_cache cache, const cpu::outside_inputs& in);
   result<done> learn_outside(const cpu::outside_inputs& in);
   void choose_sources();
   result<done> match(calibration_cache cache, const cpu::outside_inputs& in) const;
+
+  // linear.cpp: passes over the caches.
   void add_statistics(calibration_cache cache, const cpu::outside_inputs& in,
                       std::uint32_t longest);
   result<done> add_moments(calibration_cache cache, const cpu::outside_inputs& in,

@@ -23,7 +23,7 @@ double half_log(const VectorXd& squares, const VectorXd& fine) {
   return bits;
 }
 
-// A weight counts multiplier / 2^(12 + shift); the largest of an output becomes 127 or a little less.
+// A weight counts multiplier / 2^(12 + shift); the largest of an output becomes almost 127, or 127.
 struct weight_unit {
   int shift = 0;
   double multiplier = 0, counts = 0;

@@ -38,15 +38,16 @@ class moments {
   /// Those of some inputs, in ascending order.
   moments of_inputs(const std::vector<Eigen::Index>& inputs) const;
 
-  /// Bits per observation, up to a constant, summed over outputs: half the logarithm of squared error +
-  /// `fine`. Without a correction, where y were measured from `centre`; with the centre alone; with a
-  /// ridge of strength `lambda` in int8 weights, each fold by what is fitted to the others.
+  /// Bits per observation, up to a constant, summed over outputs: half the logarithm of squared
+  /// error + `fine`. Without a correction, where y were measured from `centre`; with the centre
+  /// alone; with a ridge of strength `lambda` in int8 weights, each fold by what is fitted to the
+  /// others.
   double bits_uncentred(const Eigen::VectorXd& fine, const Eigen::VectorXd& centre) const;
   double bits_centred(const Eigen::VectorXd& fine) const;
   double bits_ridge(double lambda, const Eigen::VectorXd& fine) const;
 
-  /// Fits all observations but those of a fold and adds the result as a shard. With a rank the product
-  /// is the best of that rank, errors counting relative to what is left of an output.
+  /// Fits all observations but those of a fold and adds the result as a shard. With a rank the
+  /// product is the best of that rank, errors counting relative to what is left of an output.
   void quantise(double lambda, std::uint32_t rank, const Eigen::VectorXd& fine, int without,
                 quantised_product& to_hidden, quantised_product& to_output) const;
 

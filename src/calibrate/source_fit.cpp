@@ -10,8 +10,8 @@ namespace {
 
 using Eigen::VectorXd;
 
-// A deviation's root mean square is 2^10 to 2^11 units, so that 16 of them fit, and rounding to units
-// is nothing beside what is left. An innovation reaches 4 to 8 times its own.
+// A deviation's root mean square is 2^10 to 2^11 units, so that 16 of them fit, and rounding to
+// units is nothing beside what is left. An innovation reaches 4 to 8 times its own.
 constexpr int kUnitBits = 10;
 constexpr double kInnovationReach = 4;
 

@@ -8,8 +8,8 @@
 
 namespace skv {
 
-/// Of a tensor's deviations from its bases, or of outside rows: units from their squares, then centres and
-/// shifts. All tokens are added twice, with set_units between.
+/// Of a tensor's deviations from its bases, or of outside rows: units from their squares, then
+/// centres and shifts. All tokens are added twice, with set_units between.
 class source_fit {
  public:
   std::uint32_t heads = 1, head_dim = 0;

@@ -29,8 +29,8 @@ class calibrator {
   calibrator(calibrator&&) noexcept;
   calibrator& operator=(calibrator&&) noexcept;
 
-  /// One tensor of one cache: patterns as in cpu::codec. Several threads may add tensors at once, if
-  /// their ids differ; all else is for one thread at a time. Fails with invalid_argument if the
+  /// One tensor of one cache: patterns as in cpu::codec. Several threads may add tensors at once,
+  /// if their ids differ; all else is for one thread at a time. Fails with invalid_argument if the
   /// shape differs from that of the same tensor in another cache.
   result<done> add(tensor_id id, std::uint32_t tokens, std::uint32_t heads, std::uint32_t head_dim,
                    row_view<const std::byte> numbers, row_view<const std::byte> means);

@@ -17,7 +17,7 @@ struct calibration_tensor {
   std::uint32_t tokens = 0, heads = 0, head_dim = 0;
   row_view<const std::byte> numbers, bases;  ///< bases: null if there are none
 };
-/// A cache: tensors in ascending order of id. All end at the same position; the longest begins at 0.
+/// A cache: tensors in ascending order of id. All end at one position; the longest begins at 0.
 using calibration_cache = std::span<const calibration_tensor>;
 
 struct linear_fit_options {
@@ -30,8 +30,8 @@ struct linear_fit_options {
   unsigned threads = 0;              ///< 0: one per processor
 };
 
-/// What was found for a tensor. Bits are those that its numbers cost, without and with what was fitted
-/// to other caches.
+/// What was found for a tensor. Bits are those that its numbers cost, without and with what was
+/// fitted to other caches.
 struct linear_fit_report {
   tensor_id id;
   bool is_predicted = false;
@@ -41,8 +41,8 @@ struct linear_fit_report {
   bool uses_embedding = false, uses_draft = false;  ///< among the sources
 };
 
-/// Fits the model of linear propagation: ridge regressions of each tensor's deviations from its bases
-/// on the innovations of tensors before it. Memory does not depend on the number of caches.
+/// Fits the model of linear propagation: ridge regressions of each tensor's deviations from its
+/// bases on the innovations of tensors before it. Memory does not depend on the number of caches.
 ///
 ///     linear_fitter fit(format_id::bf16, mean_source::none, format_id::bf16, options);
 ///     do
@@ -50,9 +50,9 @@ struct linear_fit_report {
 ///     while (fit.next_pass());
 ///     auto model = fit.finish();
 ///
-/// Caches fall into four folds (of fewer than four caches, quarters of each do). Strengths, what pays,
-/// scales and tables are judged and fitted on every fold by matrices fitted to the other three; the
-/// final matrices are fitted to all.
+/// Caches fall into four folds (of fewer than four caches, quarters of each do). Strengths, what
+/// pays, scales and tables are judged and fitted on every fold by matrices fitted to the other
+/// three; the final matrices are fitted to all.
 class linear_fitter {
  public:
   linear_fitter(format_id target, mean_source base, format_id mean, linear_fit_options options);
@@ -60,9 +60,9 @@ class linear_fitter {
   linear_fitter(linear_fitter&&) noexcept;
   linear_fitter& operator=(linear_fitter&&) noexcept;
 
-  /// A cache, and what else both ends will hold: an embedding, a draft's tensors in ascending order of
-  /// id. Each pass must see the same ones in the same order. Fails with invalid_argument if shapes
-  /// differ between caches, or do not suit the options.
+  /// A cache, and what else both ends will hold: an embedding, a draft's tensors in ascending order
+  /// of id. Each pass must see the same ones in the same order. Fails with invalid_argument if
+  /// shapes differ between caches, or do not suit the options.
   result<done> add(calibration_cache cache, const cpu::outside_inputs& outside = {});
 
   /// Ends a pass; false when no more are needed.
@@ -79,8 +79,8 @@ class linear_fitter {
 };
 
 /// Calls f(tensor, means) for every tensor of a cache, on `threads` threads (0: one per processor).
-/// The steps are those of `outside`, which may have no rows. Fails as f does, or with wrong_profile for a
-/// tensor that their profile does not know.
+/// The steps are those of `outside`, which may have no rows. Fails as f does, or with wrong_profile
+/// for a tensor that their profile does not know.
 result<done> for_each_linear_mean(
     const cpu::outside_rows& outside, calibration_cache cache, unsigned threads,
     const std::function<result<done>(const calibration_tensor&, row_view<const std::byte>)>& f);
