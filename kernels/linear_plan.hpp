@@ -1,4 +1,4 @@
-// A profile's linear propagation laid out for the kernels, and where a pass keeps what it passes on.
+// A profile's linear propagation laid out for the kernels, and where what a pass hands on is kept.
 #pragma once
 
 #include <algorithm>
@@ -55,7 +55,7 @@ class linear_plan {
     return std::max<std::size_t>(std::size_t{token_bytes_} * items * geometry_.tokens, 256);
   }
 
-  // What the kernels get. A launch of `hide` comes before that of `predict`, if there are hidden values.
+  // What the kernels get. If there are hidden values, `hide` is launched before `predict`.
   hide_parameters hide(const linear_tensor_plan& t, const linear_rows& rows, std::byte* room) const;
   predict_parameters predict(const linear_tensor_plan& t, const linear_rows& rows,
                              const tensor_cache& bases, const tensor_cache& means,
