@@ -82,9 +82,9 @@ result<done> write_archive(container& c, const codec& coder, std::span<const std
     }
     bytes.resize(j.source_size());
     std::vector<std::byte> room;
-    const auto expected = linear
-                              ? linear->means_of(j, room)
-                              : part_of((*tensor_means)[j.stream_index], j, coder.mean().bytes());
+    const auto expected = linear ? linear->means_of(j, room)
+                                 : part_of((*tensor_means)[j.stream_index], j.range,
+                                           j.of->head_dim * coder.mean().bytes());
     const auto record = coder.encode(j.slice(), {from.data(), j.row_bytes()}, expected, bytes);
     if (!record) return record.failure();
     c.records[j.tile] = *record;
@@ -120,9 +120,10 @@ result<done> read_archive(const container& c, const codec& coder, std::span<cons
     const auto stored = file.subspan(j.file_begin, record.bytes());
     bytes.resize(j.source_size());
     if (!j.of->is_tensor) return decode_opaque(record, stored, bytes);
-    return coder.decode(j.slice(), record, stored,
-                        part_of((*tensor_means)[j.stream_index], j, coder.mean().bytes()),
-                        {bytes.data(), j.tile_row_bytes()});
+    return coder.decode(
+        j.slice(), record, stored,
+        part_of((*tensor_means)[j.stream_index], j.range, j.of->head_dim * coder.mean().bytes()),
+        {bytes.data(), j.tile_row_bytes()});
   };
   if (!c.linear_base) return for_each_tile(job_list(c), options, decode, place);
 
@@ -216,9 +217,10 @@ result<done> read_range(const container& c, const codec& coder, std::span<const 
     if (j->stream_index != stream_index || !overlaps(j->range)) continue;
     tile.resize(j->source_size());
     const tile_record& record = c.records[j->tile];
-    auto restored = coder.decode(j->slice(), record, file.subspan(j->file_begin, record.bytes()),
-                                 part_of(tensor_means, *j, coder.mean().bytes()),
-                                 {tile.data(), j->tile_row_bytes()});
+    auto restored =
+        coder.decode(j->slice(), record, file.subspan(j->file_begin, record.bytes()),
+                     part_of(tensor_means, j->range, at->head_dim * coder.mean().bytes()),
+                     {tile.data(), j->tile_row_bytes()});
     if (!restored) return restored;
     place(*j, tile);
   }

@@ -1,4 +1,4 @@
-// The tiles of a container as work to do. For archive.cpp and linear_archive.cpp alone.
+// The tiles of a container as work to do. For the archives alone.
 #pragma once
 
 #include <algorithm>
@@ -9,9 +9,14 @@
 
 namespace skv::cpu {
 
-// Opaque chunks reach both limits at once. The largest tiles reach the second with two per thread: a
-// short file that promises many of them takes no more memory than others.
-inline constexpr std::uint64_t kTilesPerThread = 16, kBytesPerThread = kTilesPerThread * kOpaqueChunkBytes;
+// Opaque chunks reach both limits at once. The largest tiles reach the second with two per thread:
+// a short file that promises many of them takes no more memory than others.
+inline constexpr std::uint64_t kTilesPerThread = 16,
+                               kBytesPerThread = kTilesPerThread * kOpaqueChunkBytes;
+
+inline tile_slice slice_of(const stream& s, const tile_range& r) {
+  return {s.id, s.heads, s.head_dim, r.first_head, r.heads, r.tokens};
+}
 
 /// A tile of a container, with where its numbers are in the source and its bytes in the file.
 struct job {
@@ -22,9 +27,7 @@ struct job {
   std::uint64_t opaque_begin = 0, opaque_bytes = 0;
   std::uint64_t file_begin = 0;
 
-  tile_slice slice() const {
-    return {of->id, of->heads, of->head_dim, range.first_head, range.heads, range.tokens};
-  }
+  tile_slice slice() const { return slice_of(*of, range); }
   std::size_t number_bytes() const { return of->bytes() / of->numbers(); }
   std::size_t row_bytes() const { return std::size_t{of->heads} * of->head_dim * number_bytes(); }
   std::size_t head_bytes() const { return of->head_dim * number_bytes(); }
@@ -93,17 +96,10 @@ class job_list {
   std::uint64_t tile_ = 0, source_begin_, file_begin_;
 };
 
-inline row_view<const std::byte> from_token(row_view<const std::byte> tensor, std::uint64_t token) {
-  if (tensor.data == nullptr) return tensor;
-  return {tensor.data + token * tensor.token_stride_bytes, tensor.token_stride_bytes};
-}
-
-inline row_view<const std::byte> part_of(row_view<const std::byte> tensor, const job& j,
-                                  std::size_t number_bytes) {
-  if (tensor.data == nullptr) return tensor;
-  return {tensor.data + j.range.first_token * tensor.token_stride_bytes +
-              std::size_t{j.range.first_head} * j.of->head_dim * number_bytes,
-          tensor.token_stride_bytes};
+/// The part of a tensor's rows that a tile covers.
+template <class Byte>
+row_view<Byte> part_of(row_view<Byte> tensor, const tile_range& r, std::size_t head_bytes) {
+  return tensor.from(r.first_token, r.first_head * head_bytes);
 }
 
 }  // namespace skv::cpu

@@ -4,22 +4,11 @@
 #include <limits>
 
 #include "archive_checks.hpp"
+#include "jobs.hpp"
 #include "parallel.hpp"
 
 namespace skv::cpu {
 namespace {
-
-// The part of a tensor's rows that a tile covers.
-template <class Byte>
-row_view<Byte> tile_rows(row_view<Byte> rows, const tile_range& r, std::size_t head_bytes) {
-  if (rows.data == nullptr) return rows;
-  return {rows.data + r.first_token * rows.token_stride_bytes + r.first_head * head_bytes,
-          rows.token_stride_bytes};
-}
-
-tile_slice slice_of(const stream& s, const tile_range& r) {
-  return {s.id, s.heads, s.head_dim, r.first_head, r.heads, r.tokens};
-}
 
 std::uint64_t tile_numbers(const stream& s, const tile_range& r) {
   return std::uint64_t{r.tokens} * r.heads * s.head_dim;
@@ -94,8 +83,8 @@ result<done> archive_writer::encode(row_view<const std::byte> numbers,
     const tile_range r = tile_at(s, i);
     bytes[i].resize(tile_numbers(s, r) * used_coder->target().bytes());
     const auto record = used_coder->encode(
-        slice_of(s, r), tile_rows(numbers, r, s.head_dim * used_coder->target().bytes()),
-        tile_rows(means, r, s.head_dim * used_coder->mean().bytes()), bytes[i]);
+        slice_of(s, r), part_of(numbers, r, s.head_dim * used_coder->target().bytes()),
+        part_of(means, r, s.head_dim * used_coder->mean().bytes()), bytes[i]);
     if (record) {
       box.records[tile_index + i] = *record;
       bytes[i].resize(record->bytes());
@@ -159,8 +148,8 @@ result<done> archive_reader::decode(row_view<const std::byte> means, row_view<st
     const tile_record& record = box.records[tile_index + i];
     outcomes[i] =
         used_coder->decode(slice_of(s, r), record, file_.subspan(begins[i], record.bytes()),
-                           tile_rows(means, r, s.head_dim * used_coder->mean().bytes()),
-                           tile_rows(numbers, r, s.head_dim * used_coder->target().bytes()));
+                           part_of(means, r, s.head_dim * used_coder->mean().bytes()),
+                           part_of(numbers, r, s.head_dim * used_coder->target().bytes()));
   });
   if (auto ok = first_failure(outcomes); !ok) return ok;
   at_ = end;

@@ -28,12 +28,6 @@ linear_kernels kernels_for(isa set, const profile& p) {
   return kernels_for(set, p.content().target, p.content().mean);
 }
 
-row_view<const std::byte> from_token(row_view<const std::byte> rows, std::uint32_t token) {
-  return rows.data == nullptr
-             ? rows
-             : row_view<const std::byte>{rows.at(token, 0), rows.token_stride_bytes};
-}
-
 // Innovations of the tokens `have` as those of `want`, zero where there are none.
 innovations moved(const innovations& from, position_range have, position_range want) {
   const std::size_t width = from.size() / have.count;
@@ -233,8 +227,7 @@ row_view<const std::byte> linear_steps::predict(std::size_t index,
       multiply(t.to_output, hidden.data(), hidden_stride, to, c.width);
     }
     run.correct({c, tokens, positions.data() + begin, t.sources.empty() ? nullptr : sums.data(),
-                 t.to_output.multipliers.data(), t.to_output.shifts.data(),
-                 from_token(bases, static_cast<std::uint32_t>(begin)),
+                 t.to_output.multipliers.data(), t.to_output.shifts.data(), bases.from(begin),
                  room.data() + begin * row_bytes, scratch.data()});
   }
   return means;

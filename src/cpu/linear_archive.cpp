@@ -77,10 +77,10 @@ row_view<const std::byte> linear_encoder::means_of(const job& j,
     const std::uint64_t token = first - s.first_position;
     const std::size_t row_bytes = s.bytes() / s.tokens;
     chain.add(source, {first, static_cast<std::uint32_t>(end - first)},
-              {numbers_[i] + token * row_bytes, row_bytes}, from_token((*bases_)[i], token));
+              row_view<const std::byte>{numbers_[i], row_bytes}.from(token),
+              (*bases_)[i].from(token));
   }
-  return chain.means(index, range, from_token((*bases_)[j.stream_index], j.range.first_token),
-                     room);
+  return chain.means(index, range, (*bases_)[j.stream_index].from(j.range.first_token), room);
 }
 
 // What a band remembers while its tensors are decoded.
@@ -91,7 +91,7 @@ class linear_decoder::chain : public linear_chain {
   result<done> decode(const linear_decoder& d, const job& j, std::vector<std::byte>& bytes) {
     const std::size_t index = d.streams_.index_of(j.stream_index);
     const tile_record& record = d.c_->records[j.tile];
-    const auto bases = from_token((*d.bases_)[j.stream_index], j.range.first_token);
+    const auto bases = (*d.bases_)[j.stream_index].from(j.range.first_token);
     const auto expected = means(index, positions_of(j), bases, room_);
     bytes.resize(j.source_size());
     auto ok = d.coder_->decode(j.slice(), record, d.file_.subspan(j.file_begin, record.bytes()),

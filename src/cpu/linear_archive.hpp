@@ -62,8 +62,8 @@ class linear_encoder {
   std::vector<const std::byte*> numbers_;  // of every stream
 };
 
-/// Decoding: bands of positions do not depend on each other; within a band a tensor needs those that
-/// it is predicted from. A band has at most one tile of a tensor.
+/// Decoding: bands of positions do not depend on each other; within a band a tensor needs those
+/// that it is predicted from. A band has at most one tile of a tensor.
 class linear_decoder {
  public:
   /// Receives tiles on the calling thread.

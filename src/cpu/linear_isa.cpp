@@ -25,8 +25,8 @@ using isa_lanes = simd_lanes<instruction_set>;
 #endif
 using u32 = isa_lanes::u32;
 
-// Calls f(load, store) for every part of a row: load<Pattern>(array) and store<Pattern>(array, values)
-// see the part's entries of an array.
+// Calls f(load, store) for every part of a row: load<Pattern>(array) and store<Pattern>(array,
+// values) see the part's entries of an array.
 template <class F>
 SKV_INLINE void for_each_part(std::uint32_t width, const F& f) {
   for (std::uint32_t first = 0; first < width; first += kLanes) {
@@ -160,7 +160,7 @@ void correct(const correct_arguments& a) {
 
 #if defined(__AVX512VNNI__)
 
-// Weights are the unsigned factors of vpdpbusd, by 128 too large: sums begin at -128 times the inputs'.
+// Weights are vpdpbusd's unsigned factors, by 128 too large: sums begin at -128 times the inputs'.
 template <std::uint32_t Tokens, std::uint32_t Vectors>
 SKV_INLINE void multiply_block(const multiply_arguments& a, std::uint32_t token,
                                std::uint32_t output, __mmask16 last) {

@@ -32,8 +32,8 @@ struct innovate_arguments {
   std::uint32_t* scratch;
 };
 
-/// sums[t][o] = sum over i of inputs[t][i] * weights(i, o). Inputs in groups of four; the weights of
-/// a group lie together: [input groups][outputs][4].
+/// sums[t][o] = sum over i of inputs[t][i] * weights(i, o). Inputs in groups of four; the weights
+/// of a group lie together: [input groups][outputs][4].
 struct multiply_arguments {
   std::uint32_t tokens, input_groups, outputs;
   const std::int8_t* inputs;

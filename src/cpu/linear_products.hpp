@@ -9,8 +9,8 @@
 
 namespace skv::cpu {
 
-/// `multiply` for matrices of any size: a large one goes through a copy of some outputs' weights at a time,
-/// which stays in the cache while all tokens see it. `room` is resized.
+/// `multiply` for matrices of any size: a large one goes through a copy of some outputs' weights at
+/// a time, which stays in the cache while all tokens see it. `room` is resized.
 inline void multiply_in_blocks(const linear_kernels& kernels, const multiply_arguments& a,
                                std::vector<std::int8_t>& room) {
   constexpr std::size_t kLargeMatrix = 1u << 18;

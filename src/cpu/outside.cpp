@@ -20,7 +20,7 @@ std::string_view name_of(std::uint8_t format) {
 
 error wrong(const std::string& what) { return fail(status::wrong_prediction, what); }
 
-// What is wrong with the embedding and the ids; nothing if they are what the profile was fitted with.
+// What is wrong with the embedding and the ids; nothing if they are those of the profile's fit.
 result<done> check(const linear_outside& o, const outside_inputs& in, std::size_t tokens) {
   if (in.embedding == nullptr)
     return wrong("the profile predicts from the token's embedding, and none is given");
@@ -111,7 +111,7 @@ innovations outside_rows::at(std::size_t outside, std::size_t first, std::size_t
   const innovations told = steps_.innovate_draft(
       outside,
       listed_.empty() ? std::span(consecutive) : std::span(listed_).subspan(begin, end - begin),
-      {t.numbers.at(static_cast<std::uint32_t>(begin - lacking), 0), t.numbers.token_stride_bytes});
+      t.numbers.from(begin - lacking));
   std::ranges::copy(told, rows.begin() + static_cast<std::ptrdiff_t>((begin - first) * o.width()));
   return rows;
 }

@@ -1,5 +1,5 @@
-// Files written and read tensor by tensor, by a predictor that needs the exact numbers of one tensor for the
-// means of the next.
+// Files written and read tensor by tensor, by a predictor that needs the exact numbers of one
+// tensor for the means of the next.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <skv/cpu/layered_archive.hpp>

@@ -31,6 +31,12 @@ struct row_view {
     return data + token * token_stride_bytes + first * sizeof(element);
   }
 
+  /// The rows from one on, each from one of its bytes on. What is null stays null.
+  SKV_HOST_DEVICE row_view from(std::size_t token, std::size_t first_byte = 0) const {
+    if (data == nullptr) return *this;
+    return {data + token * token_stride_bytes + first_byte, token_stride_bytes};
+  }
+
   /// A part of the step from number `first` of a row on, of which `count` numbers are in the row.
   template <class Lanes>
   SKV_INLINE typename Lanes::u32 load(std::uint32_t token, std::uint32_t first, std::uint32_t part,

@@ -29,14 +29,16 @@ using byte_sink = std::function<result<done>(std::span<const std::byte>)>;
 using placed_byte_sink =
     std::function<result<done>(std::uint64_t offset, std::span<const std::byte>)>;
 
-// `outside` below has the outside rows of a profile whose linear propagation looks at any, for the positions
-// of the longest tensor: from its first_position on. Without them, or for other positions, the functions
-// fail with invalid_argument, and with wrong_prediction if c.draft_hash is not theirs.
+// `outside` below has the outside rows of a profile whose linear propagation looks at any, for the
+// positions of the longest tensor: from its first_position on. Without them, or for other
+// positions, the functions fail with invalid_argument, and with wrong_prediction if c.draft_hash is
+// not theirs.
 
 /// Encodes the streams of `c`, whose bytes follow each other in `source`, hands the tiles' bytes
 /// to `sink` in order and fills in c.records: afterwards front_matter(c) is final. Means are asked
 /// for tensors if the codec's means are given. Holds the tiles in flight, at most 16 per thread
-/// and 16 MiB per thread and one tile, and no more. Fails as codec::encode does, or as `sink` or `means` do.
+/// and 16 MiB per thread and one tile, and no more. Fails as codec::encode does, or as `sink` or
+/// `means` do.
 result<done> write_archive(container& c, const codec& coder, std::span<const std::byte> source,
                            const mean_lookup& means, const byte_sink& sink,
                            const archive_options& options = {},
@@ -50,8 +52,8 @@ result<done> read_archive(const container& c, const codec& coder, std::span<cons
                           const archive_options& options = {},
                           const outside_rows* outside = nullptr);
 
-/// Bytes [offset, offset + bytes) of the source, none of them a tensor's: no profile is needed. Fails with
-/// invalid_argument if some are, or are not there at all, or as decode_opaque.
+/// Bytes [offset, offset + bytes) of the source, none of them a tensor's: no profile is needed.
+/// Fails with invalid_argument if some are, or are not there at all, or as decode_opaque.
 result<std::vector<std::byte>> read_opaque(const container& c, std::span<const std::byte> file,
                                            std::uint64_t offset, std::uint64_t bytes);
 

@@ -11,7 +11,8 @@ namespace skv::cpu {
 class embedding_table {
  public:
   embedding_table() = default;
-  /// Reads all numbers once, for their hash. `format`: find_embedding_format (predict/embedding.hpp).
+  /// Reads all numbers once, for their hash. `format`: find_embedding_format
+  /// (predict/embedding.hpp).
   embedding_table(number_format format, std::uint32_t rows, std::uint32_t width,
                   const std::byte* numbers);
 

@@ -17,10 +17,11 @@ using innovations = std::vector<std::int8_t>;
 
 /// The steps of a profile's linear propagation. Immutable: several threads may use one at once.
 ///
-/// Tensors go by their place in the profile's list, `index`, and outside rows by theirs in the model's,
-/// `outside`; all tokens are at hand with all heads. `positions` has an entry per token, the one that its K was turned by: any order, any u32.
-/// Numbers are patterns in the profile's target format, bases and means in its mean format; bases
-/// are only read if the model has them. Every instruction set gives the same integers.
+/// Tensors go by their place in the profile's list, `index`, and outside rows by theirs in the
+/// model's, `outside`; all tokens are at hand with all heads. `positions` has an entry per token,
+/// the one that its K was turned by: any order, any u32. Numbers are patterns in the profile's
+/// target format, bases and means in its mean format; bases are only read if the model has them.
+/// Every instruction set gives the same integers.
 class linear_steps {
  public:
   /// `p` must have a linear model. An `isa` that is not available falls back to one that is.
@@ -43,8 +44,8 @@ class linear_steps {
                                  const embedding_table& table) const;
 
   /// The means of a tensor: in `room`, [tokens][heads * head_dim], or the bases themselves if it is
-  /// not predicted. `from` has the innovations of each source for the same tokens, wherever they come
-  /// from; an empty one stands for zeros (a layer that does not have these tokens).
+  /// not predicted. `from` has the innovations of each source for the same tokens, wherever they
+  /// come from; an empty one stands for zeros (a layer that does not have these tokens).
   row_view<const std::byte> predict(std::size_t index, std::span<const std::uint32_t> positions,
                                     std::span<const innovations* const> from,
                                     row_view<const std::byte> bases,
@@ -84,10 +85,10 @@ struct position_range {
 
 class outside_rows;
 
-/// The state of linear propagation through a run of positions, tensor by tensor: innovations that are
-/// still to be used. Tensors are named by their place in the profile; one that lacks some tokens, or
-/// all, counts as zeros there. Borrows `steps`, and `outside`, which must be there, for consecutive
-/// positions, if the model has outside rows.
+/// The state of linear propagation through a run of positions, tensor by tensor: innovations that
+/// are still to be used. Tensors are named by their place in the profile; one that lacks some
+/// tokens, or all, counts as zeros there. Borrows `steps`, and `outside`, which must be there, for
+/// consecutive positions, if the model has outside rows.
 class linear_chain {
  public:
   explicit linear_chain(const linear_steps& steps, const outside_rows* outside = nullptr)

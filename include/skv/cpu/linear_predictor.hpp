@@ -15,9 +15,9 @@ class linear {
  public:
   static constexpr mean_source kSource = mean_source::given;
 
-  /// `positions` of the tokens of all tensors that will be asked for: of those of a tensor with fewer
-  /// tokens the first ones. Tensors come in the profile's order; those left out, or tokens that a
-  /// tensor lacks, count as zeros.
+  /// `positions` of the tokens of all tensors that will be asked for: of those of a tensor with
+  /// fewer tokens the first ones. Tensors come in the profile's order; those left out, or tokens
+  /// that a tensor lacks, count as zeros.
   linear(profile_ptr p, Base base, std::vector<std::uint32_t> positions)
       : steps_(std::move(p)), base_(std::move(base)), positions_(std::move(positions)) {}
 
@@ -28,8 +28,8 @@ class linear {
         outside_(std::move(outside)),
         positions_(outside_->positions()) {}
 
-  /// Null for a tensor that the profile does not know, or with more tokens than positions, or if outside
-  /// rows are wanted that were not given.
+  /// Null for a tensor that the profile does not know, or with more tokens than positions, or if
+  /// outside rows are wanted that were not given.
   row_view<const std::byte> predict(const tensor_shape& t) {
     bases_ = base_.predict(t);
     const auto index = steps_.find(t.id, t.heads, t.head_dim);

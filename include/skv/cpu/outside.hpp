@@ -32,9 +32,9 @@ struct outside_inputs {
 /// embedding and the draft's numbers.
 class outside_rows {
  public:
-  /// For a profile with outside rows, and tokens at `positions`. Fails with wrong_prediction, saying
-  /// what is missing or is not what the profile was fitted with: an embedding of that shape, format and
-  /// hash, an id for each token, the draft's tensors.
+  /// For a profile with outside rows, and tokens at `positions`. Fails with wrong_prediction,
+  /// saying what is missing or is not what the profile was fitted with: an embedding of that shape,
+  /// format and hash, an id for each token, the draft's tensors.
   static result<outside_rows> of(const linear_steps& steps, const outside_inputs& inputs,
                                  position_range positions);
   /// The same for tokens at any positions.
@@ -50,8 +50,8 @@ class outside_rows {
   innovations at(std::size_t outside, std::size_t first, std::size_t count) const;
 
   const std::string& draft_name() const { return draft_name_; }
-  /// XXH3-64 of the numbers of the draft's tensors that the profile names, one after the other; 0 if it
-  /// names none. Reads all of them.
+  /// XXH3-64 of the numbers of the draft's tensors that the profile names, one after the other; 0
+  /// if it names none. Reads all of them.
   std::uint64_t draft_hash() const;
 
  private:
