@@ -1,11 +1,11 @@
-// Linear propagation on the CPU: whole caches with it and without it, and its matrix product beside what
-// the instruction that it is made of can do.
+// Linear propagation on the CPU: whole caches with it and without it, and its matrix product beside
+// what the instruction that it is made of can do.
 //
 //     linear_bench [--data DIR] [--reference NAME] [flags of Google Benchmark]
 //
 // {encode,decode}/base/{without,linear}/instruction set: a cache through cpu::write_archive, on one
-// thread; bytes_per_second counts the uncompressed numbers. product/inputs x outputs/instruction set and
-// peak/instruction: items_per_second are multiplications, each with its addition.
+// thread; bytes_per_second counts the uncompressed numbers. product/inputs x outputs/instruction
+// set and peak/instruction: items_per_second are multiplications, each with its addition.
 #include <benchmark/benchmark.h>
 #include <skv/calibrate/calibrate.hpp>
 #include <skv/calibrate/linear.hpp>
@@ -207,8 +207,8 @@ void multiply(benchmark::State& state, std::uint32_t inputs, std::uint32_t outpu
 }
 
 #if defined(__x86_64__)
-// As many independent chains as hide the instruction's latency. The barrier keeps operands in registers
-// and the compiler from taking steps together.
+// As many independent chains as hide the instruction's latency. The barrier keeps operands in
+// registers and the compiler from taking steps together.
 constexpr int kChains = 12, kSteps = 1000;
 
 __attribute__((target("avx512f,avx512vnni"))) void peak_vpdpbusd(benchmark::State& state) {

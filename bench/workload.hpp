@@ -36,8 +36,8 @@ struct workload {
   std::size_t distinct = 0;  ///< tensors; the others repeat them
 };
 
-/// The tensors of all caches of a split, `calibration` or `evaluation`: those of one name follow each other,
-/// in the order of the files. Ends the program if they cannot be read.
+/// The tensors of all caches of a split, `calibration` or `evaluation`: those of one name follow
+/// each other, in the order of the files. Ends the program if they cannot be read.
 std::vector<tensor> read_tensors(const data_folder& folder, const char* split, number_format target,
                                  mean_source source);
 

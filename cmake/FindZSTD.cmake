@@ -1,4 +1,4 @@
-# zstd::libzstd. Not every distribution ships zstd's CMake package, and its targets differ by version.
+# zstd::libzstd. Not every distribution ships zstd's CMake package, and its targets differ.
 find_path(ZSTD_INCLUDE_DIR zstd.h)
 find_library(ZSTD_LIBRARY NAMES zstd)
 mark_as_advanced(ZSTD_INCLUDE_DIR ZSTD_LIBRARY)

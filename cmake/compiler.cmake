@@ -7,8 +7,8 @@ target_compile_options(skv_build_flags INTERFACE
   $<$<COMPILE_LANGUAGE:C,CXX>:-ffp-contract=off>
   $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false -Xcompiler=-ffp-contract=off>)
 
-# Without -Wconversion: 8- and 16-bit lane arithmetic promotes to int at every step, and the casts it
-# would ask for hide more than they show. The tests compare whole value ranges instead.
+# Without -Wconversion: 8- and 16-bit lane arithmetic promotes to int at every step, and the casts
+# it would ask for hide more than they show. The tests compare whole value ranges instead.
 # -Wno-psabi: wide vectors change the calling convention, but never cross an object's border.
 target_compile_options(skv_build_flags INTERFACE
   $<$<COMPILE_LANGUAGE:C,CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-psabi>
@@ -42,8 +42,8 @@ if(PROJECT_IS_TOP_LEVEL AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
   endif()
 endif()
 
-# skv_export_only(<library> <map>): if shared, the library shows what the linker's version script lists.
-# Hidden visibility is not enough: the standard library's templates are declared visible.
+# skv_export_only(<library> <map>): if shared, the library shows what the linker's version script
+# lists. Hidden visibility is not enough: the standard library's templates are declared visible.
 function(skv_export_only library map)
   cmake_path(ABSOLUTE_PATH map)
   get_target_property(type ${library} TYPE)

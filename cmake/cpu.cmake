@@ -1,9 +1,10 @@
-# The reference lanes are for comparison, not for speed; and inlining all of their loops takes minutes.
+# The reference lanes are for comparison, not for speed; inlining all of their loops takes minutes.
 set(SKV_ISA_FLAGS_scalar -O1)
 set(SKV_ISA_FLAGS_portable -O2)
 set(SKV_ISA_FLAGS_avx2 -mavx2 -mbmi -mbmi2 -mlzcnt -mpopcnt)
-# GCC 12 builds vector constants in registers, inside loops, unless told that moves to vector registers are
-# slow; -fno-gcse and -fno-tree-pre keep it from carrying more values through a step than registers hold.
+# GCC 12 builds vector constants in registers, inside loops, unless told that moves to vector
+# registers are slow; -fno-gcse and -fno-tree-pre keep it from carrying more values through a step
+# than registers hold.
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
   list(APPEND SKV_ISA_FLAGS_avx2 -O2 -fno-gcse -fno-tree-pre -mtune=znver3
     -mtune-ctrl=^inter_unit_moves_to_vec)
@@ -11,11 +12,11 @@ endif()
 set(SKV_ISA_FLAGS_avx512 ${SKV_ISA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512cd
   -mavx512vbmi -mavx512vbmi2 -mavx512vnni -mprefer-vector-width=512)
 
-# skv_add_isa_objects(<library> <sources>...): compiles sources once for every instruction set, each time
-# with SKV_ISA_NAMESPACE set to its name (and SKV_ISA_SCALAR for scalar), and adds the objects to
-# library, which is told by SKV_HAVE_X86_ISAS that avx2 and avx512 exist. Each copy keeps its code in a
-# namespace of that name: an inline function outside it could be merged with another copy's, and an old
-# machine would run new instructions (tests/isa checks).
+# skv_add_isa_objects(<library> <sources>...): compiles sources once for every instruction set, each
+# time with SKV_ISA_NAMESPACE set to its name (and SKV_ISA_SCALAR for scalar), and adds the objects
+# to library, which is told by SKV_HAVE_X86_ISAS that avx2 and avx512 exist. Each copy keeps its
+# code in a namespace of that name: an inline function outside it could be merged with another
+# copy's, and an old machine would run new instructions (tests/isa checks).
 function(skv_add_isa_objects library)
   set(isas scalar portable)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64|i[3-6]86)$")

@@ -1,8 +1,8 @@
-# The preset gpu-bundle: a folder, build/gpu-bundle/bundle, with the tests and the benchmark of the GPU, their
-# data and run-all.sh, for a GPU host where nothing is installed.
+# The preset gpu-bundle: a folder, build/gpu-bundle/bundle, with the tests and the benchmark of the
+# GPU, their data and run-all.sh, for a GPU host where nothing is installed.
 #
-# Libraries are linked statically where the distribution has them so. What it has only as a shared library
-# (Debian: Google Benchmark) lies in lib/, with the C++ runtime that it needs.
+# Libraries are linked statically where the distribution has them so. What it has only as a shared
+# library (Debian: Google Benchmark) lies in lib/, with the C++ runtime that it needs.
 set(SKV_BUNDLE_DATA ${PROJECT_SOURCE_DIR}/tests/data/tiny CACHE PATH
   "Folder with calibration/ and evaluation/ that the benchmark in the bundle runs on")
 set(SKV_BUNDLE_REFERENCE reference_fp8 CACHE STRING "The reference in SKV_BUNDLE_DATA")

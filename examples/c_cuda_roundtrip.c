@@ -1,6 +1,6 @@
-// From C: pages of a K and V cache in device memory, compressed in one launch with the cache of a cheaper
-// model as the prediction, packed for a copy elsewhere, restored and compared. Ends with 77 where there is
-// no CUDA device.
+// From C: pages of a K and V cache in device memory, compressed in one launch with the cache of a
+// cheaper model as the prediction, packed for a copy elsewhere, restored and compared. Ends with 77
+// where there is no CUDA device.
 #include <cuda_runtime_api.h>
 #include <inttypes.h>
 #include <skv/skv_cuda.h>

@@ -1,5 +1,5 @@
-// From C: the K cache of one layer in pages of 64 tokens, compressed with the cache of a cheaper model as
-// the prediction, restored and compared.
+// From C: the K cache of one layer in pages of 64 tokens, compressed with the cache of a cheaper
+// model as the prediction, restored and compared.
 #include <inttypes.h>
 #include <skv/skv.h>
 #include <stdint.h>

@@ -1,5 +1,6 @@
-// A paged cache that holds more than twice the tokens in the same device memory: blocks are compressed
-// where they lie and moved into a pool, and the few raw blocks that are left serve for all tokens.
+// A paged cache that holds more than twice the tokens in the same device memory: blocks are
+// compressed where they lie and moved into a pool, and the few raw blocks that are left serve for
+// all tokens.
 #include <cuda_runtime_api.h>
 
 #include <bit>
@@ -31,8 +32,8 @@ T* on_device(std::size_t count) {
   return static_cast<T*>(memory);
 }
 
-/// bf16 numbers of `blocks` blocks, and a reference of them that is off by two percent or so, as the
-/// cache of a quantised copy of the model is.
+/// bf16 numbers of `blocks` blocks, and a reference of them that is off by two percent or so, as
+/// the cache of a quantised copy of the model is.
 struct numbers {
   std::vector<std::uint16_t> exact, reference;
 

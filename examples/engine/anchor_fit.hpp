@@ -1,4 +1,4 @@
-// Fitting anchors: ridge regression of the hidden state's error on what a decoded tensor shows of it.
+// Fitting anchors: ridge regression of the hidden state's error on what decoded tensors show of it.
 #pragma once
 
 #include <Eigen/Dense>
@@ -10,11 +10,11 @@
 
 namespace engine {
 
-/// Observations fall into folds; each fold is judged, and corrected, by what is fitted to the others.
+/// Observations fall into folds; each is judged, and corrected, by what is fitted to the others.
 inline constexpr int kFolds = 4;
 
-/// A map as it is fitted: of all observations, and of all but each fold. Null if it does not pay: if held-out
-/// observations are no nearer with it.
+/// A map as it is fitted: of all observations, and of all but each fold. Null if it does not pay:
+/// if held-out observations are no nearer with it.
 struct fitted_map {
   std::shared_ptr<const quantised_matrix> all, without_fold[kFolds];
   double error_before = 0, error_after = 0;  ///< mean squares per row, of what was held out

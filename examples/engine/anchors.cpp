@@ -9,9 +9,9 @@
 namespace engine {
 namespace {
 
-// Layout, little-endian: magic, version u16, reserved u16, layers u32, hidden u32, kv width u32; then for
-// every layer and each of its two maps a u8, 1 if it is there, and then its scales, float [hidden], and its
-// codes, i8 [inputs][hidden].
+// Layout, little-endian: magic, version u16, reserved u16, layers u32, hidden u32, kv width u32;
+// then for every layer and each of its two maps a u8, 1 if it is there, and then its scales, float
+// [hidden], and its codes, i8 [inputs][hidden].
 constexpr std::uint8_t kMagic[4] = {'S', 'K', 'V', 'A'};
 constexpr std::uint16_t kVersion = 1;
 

@@ -13,8 +13,9 @@
 
 namespace engine {
 
-/// Maps of a layer from residuals (decoded number less the predictor's, K turned back to position 0) to
-/// corrections of the hidden state that the layer begins with, in units of its root mean square.
+/// Maps of a layer from residuals (decoded number less the predictor's, K turned back to position
+/// 0) to corrections of the hidden state that the layer begins with, in units of its root mean
+/// square.
 struct layer_anchors {
   std::shared_ptr<const quantised_matrix> after_k;  ///< [hidden, kv]; null: no correction
   std::shared_ptr<const quantised_matrix>
@@ -27,15 +28,15 @@ struct anchors {
 
   /// Bytes that `parse` reads: the attachment `kAnchorsName` of a profile.
   std::vector<std::byte> serialise(const model_config& config) const;
-  /// Fails with corrupt, truncated or unsupported; with wrong_profile if the maps are for a model of another
-  /// shape.
+  /// Fails with corrupt, truncated or unsupported; with wrong_profile if the maps are for a model
+  /// of another shape.
   static skv::result<anchors> parse(std::span<const std::byte> bytes, const model_config& config);
 };
 
 inline constexpr const char* kAnchorsName = "engine.anchors";
 
-/// hidden += map residuals * rms(hidden), row by row, not rounded to bf16: an estimate is nearest to what it is of
-/// between the numbers that that may be. `residuals`: [rows][map.inputs()];
+/// hidden += map residuals * rms(hidden), row by row, not rounded to bf16: an estimate is nearest
+/// to what it is of between the numbers that that may be. `residuals`: [rows][map.inputs()];
 /// `hidden`: [rows][map.outputs()]. A row whose correction is no finite number stays as it is.
 void correct(workers& team, const matrix& map, std::span<const float> residuals,
              std::span<float> hidden);

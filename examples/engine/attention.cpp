@@ -9,8 +9,8 @@
 namespace engine {
 namespace {
 
-// One KV head with the query heads that share it, for some consecutive tokens. Rows are (token, query
-// head); scores [rows][positions, padded to whole pages].
+// One KV head with the query heads that share it, for some consecutive tokens. Rows are (token,
+// query head); scores [rows][positions, padded to whole pages].
 struct head_block {
   const model_config& config;
   const kernels& loops;

@@ -16,8 +16,9 @@ namespace engine {
 skv::result<skv::done> write_cache(const std::filesystem::path& path, const model_config& config,
                                    std::span<const std::int32_t> tokens, const kv_cache& cache);
 
-/// Token ids: the tensor `tokens` (I32, one dimension) of a .safetensors file, or, of any other file,
-/// decimal numbers with spaces or newlines between them. Fails with io_error, truncated or corrupt.
+/// Token ids: the tensor `tokens` (I32, one dimension) of a .safetensors file, or, of any other
+/// file, decimal numbers with spaces or newlines between them. Fails with io_error, truncated or
+/// corrupt.
 skv::result<std::vector<std::int32_t>> read_tokens(const std::filesystem::path& path);
 
 }  // namespace engine

@@ -17,8 +17,8 @@ struct interval {
   float low, high;
 };
 
-// The numbers that an e4m3 magnitude stands for: halfway to its neighbours; from 0 up for the smallest, all
-// that saturates for the largest.
+// The numbers that an e4m3 magnitude stands for: halfway to its neighbours; from 0 up for the
+// smallest, all that saturates for the largest.
 std::array<interval, 0x7f> magnitude_cells() {
   std::array<interval, 0x7f> cells{};
   const auto value = [](std::uint32_t m) { return skv::to_double(skv::e4m3, m); };

@@ -8,7 +8,7 @@
 
 namespace engine {
 
-/// The tensors of a text's cache in the order of coding, with bf16 means if they are given. Borrows them.
+/// The tensors of a text's cache in the order of coding, with bf16 means if given. Borrows them.
 using text_tensors = std::vector<skv::calibration_tensor>;
 
 struct fitted_scales {
@@ -20,8 +20,8 @@ struct fitted_scales {
 skv::result<fitted_scales> fit_scales(skv::format_id target, skv::mean_source source,
                                       std::span<const text_tensors> texts);
 
-/// `base`: none, or given. Null if linear propagation does not pay. Fails with invalid_argument if there are
-/// no texts.
+/// `base`: none, or given. Null if linear propagation does not pay. Fails with invalid_argument if
+/// there are no texts.
 skv::result<skv::profile_ptr> fit_propagation(skv::format_id target, skv::mean_source base,
                                               const model_config& config,
                                               std::span<const text_tensors> texts);

@@ -1,5 +1,5 @@
-// The commands of the program skv_engine. Each adds itself to the command line; when it is chosen, it
-// runs and leaves its outcome.
+// The commands of the program skv_engine. Each adds itself to the command line; when it is chosen,
+// it runs and leaves its outcome.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -1,5 +1,5 @@
-// A sequence's cache as a .skv file that a model predicts: it restores to a safetensors file with `tokens`,
-// `layers.{l}.k` and `.v`, and, of an fp8 cache, `layers.{l}.k.scale` and `.v.scale`.
+// A sequence's cache as a .skv file that a model predicts: it restores to a safetensors file with
+// `tokens`, `layers.{l}.k` and `.v`, and, of an fp8 cache, `layers.{l}.k.scale` and `.v.scale`.
 #pragma once
 
 #include <skv/format/container.hpp>
@@ -23,15 +23,15 @@ struct sequence_cache {
 /// What a recording's K and V are in a cache of some format.
 sequence_cache cache_of(const recording& r, const cache_format& format);
 
-/// The .skv file of a cache. `p` is what fit_predictor gave for `m`, with linear propagation or without. Fails
-/// as model_predictor::start, or as skv::cpu::archive_writer.
+/// The .skv file of a cache. `p` is what fit_predictor gave for `m`, with linear propagation or
+/// without. Fails as model_predictor::start, or as skv::cpu::archive_writer.
 skv::result<std::vector<std::byte>> compress(const predictor_model& m, workers& team,
                                              const skv::profile_ptr& p,
                                              const sequence_cache& cache);
 
-/// The cache again. Any bytes are safe. Fails with wrong_prediction for a file of another predictor, with
-/// corrupt for a file that is no such cache of a model of this shape, and as skv::parse_container and
-/// skv::cpu::archive_reader do.
+/// The cache again. Any bytes are safe. Fails with wrong_prediction for a file of another
+/// predictor, with corrupt for a file that is no such cache of a model of this shape, and as
+/// skv::parse_container and skv::cpu::archive_reader do.
 skv::result<sequence_cache> restore(const predictor_model& m, workers& team,
                                     const skv::profile_ptr& p, std::span<const std::byte> file);
 

@@ -65,10 +65,10 @@ struct model_config {
 };
 
 /// Reads a config.json of the architectures LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM
-/// and Qwen3ForCausalLM. The key `rope_interleaved` (true: neighbours are pairs) is of this engine's
-/// own making. Fails with io_error, corrupt (no JSON, a key missing or of a wrong type or size) or
-/// unsupported (another architecture, activation or rotary scaling, sliding windows, MLP biases);
-/// the message names file and key.
+/// and Qwen3ForCausalLM. The key `rope_interleaved` (true: neighbours are pairs) is of this
+/// engine's own making. Fails with io_error, corrupt (no JSON, a key missing or of a wrong type or
+/// size) or unsupported (another architecture, activation or rotary scaling, sliding windows, MLP
+/// biases); the message names file and key.
 skv::result<model_config> read_config(const std::filesystem::path& file);
 
 }  // namespace engine

@@ -1,4 +1,4 @@
-// Compresses the cache of a prompt, drops it, restores it and goes on, once for every way to code it.
+// Compresses the cache of a prompt, drops it, restores it and goes on, once for every coding.
 #include <fmt/format.h>
 
 #include <skv/cpu/codec.hpp>

@@ -1,5 +1,5 @@
-// Elementary functions of doubles that are the same on every machine: additions, multiplications and
-// divisions in one order. The C library's differ between versions.
+// Elementary functions of doubles that are the same on every machine: additions, multiplications
+// and divisions in one order. The C library's differ between versions.
 #pragma once
 
 #include <cmath>

@@ -30,7 +30,7 @@ result<measurement> measure(const fitted_predictor& f, bool is_linear, workers& 
   return m;
 }
 
-// Of this process, all threads together: what else the machine does counts less than in time that passes.
+// Of this process, all threads together: what else the machine does counts less than in real time.
 template <class F>
 double processor_seconds_of(F&& f) {
   const std::clock_t begin = std::clock();

@@ -34,8 +34,8 @@ struct predictor_result {
   std::vector<anchor_report> anchors;
 };
 
-/// Fits to the calibration texts, then compresses and restores the others. Fails as these do, or with corrupt
-/// if a cache does not come back.
+/// Fits to the calibration texts, then compresses and restores the others. Fails as these do, or
+/// with corrupt if a cache does not come back.
 skv::result<predictor_result> evaluate(const model& target, workers& team,
                                        const evaluation_texts& texts, const cache_format& format,
                                        predictor_options options, bool with_linear);
@@ -46,8 +46,8 @@ struct step_result {
   bool pays = true;
 };
 
-/// Open loop, exact K and V projections, closed loop, anchors: each on top of those before it that pay, that
-/// is that take fewer bits of the calibration texts.
+/// Open loop, exact K and V projections, closed loop, anchors: each on top of those before it that
+/// pay, that is that take fewer bits of the calibration texts.
 skv::result<std::vector<step_result>> evaluate_steps(
     const model& target, workers& team, const evaluation_texts& texts, const cache_format& format,
     weight_format weights, bool with_linear, const std::function<void(const step_result&)>& report);

@@ -9,7 +9,8 @@
 
 namespace engine {
 
-/// What a tensor told of the hidden state, mean squares of held-out errors in units of its root mean square.
+/// What a tensor told of the hidden state, mean squares of held-out errors in units of its root
+/// mean square.
 struct anchor_report {
   skv::tensor_id id;
   double error_before = 0, error_after = 0;
@@ -24,10 +25,10 @@ struct fitted_predictor {
   std::vector<anchor_report> anchors;
 };
 
-/// Fits a predictor to what its target made of calibration texts. Texts fall into four folds (of fewer than
-/// four, quarters of each do); the predictor runs on each with anchors fitted to the other three, so that all
-/// that is fitted behind it sees what a new text will show. Fails with invalid_argument if there are no
-/// recordings.
+/// Fits a predictor to what its target made of calibration texts. Texts fall into four folds (of
+/// fewer than four, quarters of each do); the predictor runs on each with anchors fitted to the
+/// other three, so that all that is fitted behind it sees what a new text will show. Fails with
+/// invalid_argument if there are no recordings.
 skv::result<fitted_predictor> fit_predictor(const predictor_model& m, workers& team,
                                             std::span<const recording> recordings,
                                             const cache_format& format, bool with_linear);

@@ -1,6 +1,6 @@
 // The forward pass, layer by layer, so that others can stand between the layers: an engine that
-// compresses a layer as soon as it is there, or a predictor that goes on with a layer's exact K and V
-// in place of its own.
+// compresses a layer as soon as it is there, or a predictor that goes on with a layer's exact K and
+// V in place of its own.
 #pragma once
 
 #include <cstdint>
@@ -28,9 +28,9 @@ struct keys_values {
 ///     }
 ///     pass.logits(row, out);
 ///
-/// Activations are floats with bf16 values. Every number is a function of the tokens before it alone,
-/// to the last bit: neither how a sequence is cut into chunks, nor threads, nor the instruction set
-/// changes one. Borrows model and workers. One thread at a time.
+/// Activations are floats with bf16 values. Every number is a function of the tokens before it
+/// alone, to the last bit: neither how a sequence is cut into chunks, nor threads, nor the
+/// instruction set changes one. Borrows model and workers. One thread at a time.
 class forward_pass {
  public:
   forward_pass(const model& m, workers& team);
@@ -38,8 +38,8 @@ class forward_pass {
   const model& used_model() const { return *model_; }
   const rotary& used_rotary() const { return rotary_; }
 
-  /// The hidden state becomes the embeddings of tokens at positions first, first + 1, ... Ids must lie
-  /// in [0, vocabulary).
+  /// The hidden state becomes the embeddings of tokens at positions first, first + 1, ... Ids must
+  /// lie in [0, vocabulary).
   void begin(std::span<const std::int32_t> tokens, std::uint32_t first_position);
   std::uint32_t tokens() const { return tokens_; }
   std::uint32_t first_position() const { return first_; }

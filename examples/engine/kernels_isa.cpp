@@ -58,8 +58,8 @@ void add_products(const float* x, std::size_t x_stride, std::uint32_t rows, cons
   add_rows_by<kRows>(x, x_stride, rows, w, count, sums);
 }
 
-// e^x for x <= 88; 0 below -87. x is n ln 2 + r with |r| <= ln 2 / 2, and e^r a Taylor polynomial, whose
-// error is far below that of its float arithmetic.
+// e^x for x <= 88; 0 below -87. x is n ln 2 + r with |r| <= ln 2 / 2, and e^r a Taylor polynomial,
+// whose error is far below that of its float arithmetic.
 inline vector exponential(vector x) {
   constexpr float kRound = 12582912;  // 1.5 * 2^23: the sum's last bit is that of the integers
   const vector shifted = x * 1.44269504f + kRound;

@@ -56,8 +56,8 @@ bool kv_cache::resize(std::uint32_t tokens) {
 
 namespace {
 
-// Calls f(page, first number in the page, first number in the rows, count) for every page that rows of
-// `width` numbers from token `first` on lie in.
+// Calls f(page, first number in the page, first number in the rows, count) for every page that rows
+// of `width` numbers from token `first` on lie in.
 template <class F>
 void for_each_part(std::uint32_t first, std::size_t numbers, std::uint32_t width, const F& f) {
   std::size_t at = std::size_t{first} * width;

@@ -19,8 +19,8 @@ constexpr std::uint32_t pages_for(std::size_t tokens) {
   return static_cast<std::uint32_t>((tokens + kPageTokens - 1) / kPageTokens);
 }
 
-/// The memory of all sequences: pages, each with room for K and V of 16 tokens in all layers. One thread
-/// at a time.
+/// The memory of all sequences: pages, each with room for K and V of 16 tokens in all layers. One
+/// thread at a time.
 class page_pool {
  public:
   page_pool(const model_config& config, std::uint32_t pages);

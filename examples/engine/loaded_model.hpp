@@ -25,7 +25,7 @@ struct loaded {
   std::string text_of(std::span<const std::int32_t> tokens) const;
 };
 
-/// Loads a folder as load_model does, and its tokenizer, if it has one that is read. Fails as these.
+/// Loads a folder as load_model does, and its tokenizer, if it has one that is read. Fails so, too.
 skv::result<loaded> load(const std::filesystem::path& folder, const rounding_points& rounding);
 
 /// A file's bytes as text. Fails with io_error.

@@ -60,9 +60,9 @@ class bf16_matrix final : public matrix {
   std::vector<std::uint16_t> packed_;  // [panels][inputs][kPanel]
 };
 
-/// y[rows][outputs] = x[rows][inputs] W^T. Every output is the fp32 sum of its products in ascending
-/// order of inputs, each operation rounded by itself, whatever the number of rows, threads or the
-/// instruction set. x and y must not overlap.
+/// y[rows][outputs] = x[rows][inputs] W^T. Every output is the fp32 sum of its products in
+/// ascending order of inputs, each operation rounded by itself, whatever the number of rows,
+/// threads or the instruction set. x and y must not overlap.
 void multiply(workers& team, const matrix& w, std::span<const float> x, std::uint32_t rows,
               std::span<float> y);
 

@@ -1,4 +1,4 @@
-// A sequence's cache out of its pages and back: compressed tensor by tensor by whatever predicts it.
+// A sequence's cache out of its pages and back: compressed tensor by tensor.
 #pragma once
 
 #include <optional>
@@ -16,8 +16,8 @@ struct offloaded_cache {
   /// The model that predicted them, if one did.
   std::optional<skv::predictor_identity> predictor;
 
-  /// With the records of the tiles, which must be kept beside their bytes; not with the predictor's identity,
-  /// of which an engine has one for all caches.
+  /// With the records of the tiles, which must be kept beside their bytes; not with the predictor's
+  /// identity, of which an engine has one for all caches.
   std::size_t bytes() const {
     std::size_t sum = 0;
     for (const auto& t : tensors)
@@ -38,8 +38,8 @@ skv::result<skv::done> for_each_tensor(const model_config& c, std::uint32_t toke
 }
 }  // namespace detail
 
-/// Compresses the whole cache; its pages stay as they are. `predictor` is fresh, one that the profile was
-/// fitted for. Fails as skv::cpu::encode_tensor.
+/// Compresses the whole cache; its pages stay as they are. `predictor` is fresh, one that the
+/// profile was fitted for. Fails as skv::cpu::encode_tensor.
 template <skv::predictor Predictor>
 skv::result<offloaded_cache> offload(const skv::cpu::codec& coder, Predictor& predictor,
                                      const kv_cache& cache, const model_config& config) {

@@ -27,8 +27,9 @@ std::string to_string(const predictor_options& o);
 /// Fails with unsupported for what is no such name.
 skv::result<predictor_options> parse_predictor_options(const std::string& name);
 
-/// The model that predicts: weights, options and anchors, under a fingerprint of all of them, of the
-/// configuration and of the arithmetic's version. Immutable: any number of threads may use one at once.
+/// The model that predicts: weights, options and anchors, under a fingerprint of all of them, of
+/// the configuration and of the arithmetic's version. Immutable: any number of threads may use one
+/// at once.
 class predictor_model {
  public:
   /// Quantises a copy of `target`. Without `maps` nothing is corrected, anchored or not.
@@ -50,9 +51,10 @@ class predictor_model {
   skv::predictor_identity identity_;
 };
 
-/// The predictor of one sequence. Goes through the layers as the cache is coded: `predict` K, `update` K,
-/// `predict` V, `update` V, and on to the next layer, in bf16 means. Attention and MLP of a layer run when the
-/// next one is asked for, so those of the last layer never do. Borrows model and workers.
+/// The predictor of one sequence. Goes through the layers as the cache is coded: `predict` K,
+/// `update` K, `predict` V, `update` V, and on to the next layer, in bf16 means. Attention and MLP
+/// of a layer run when the next one is asked for, so those of the last layer never do. Borrows
+/// model and workers.
 class model_predictor {
  public:
   static constexpr skv::mean_source kSource = skv::mean_source::given;
@@ -105,7 +107,7 @@ class model_predictor {
   std::vector<std::uint16_t> means_;
 };
 
-/// A model_predictor where a predictor is held by value, such as under skv::cpu::linear. Borrows it.
+/// Borrows a model_predictor where a predictor is held by value, such as under skv::cpu::linear.
 class predictor_ref {
  public:
   static constexpr skv::mean_source kSource = skv::mean_source::given;

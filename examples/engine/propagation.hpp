@@ -5,8 +5,8 @@
 
 namespace engine {
 
-/// Calls f(predictor) with `base` or with what corrects it, each of its own type: the codec asks it without a
-/// virtual call. The cache has `tokens` tokens, from position 0 on. Fails as f does.
+/// Calls f(predictor) with `base` or with what corrects it, each of its own type: the codec asks it
+/// without a virtual call. The cache has `tokens` tokens, from position 0 on. Fails as f does.
 template <skv::predictor Base, class F>
 skv::result<skv::done> with_propagation(const skv::profile_ptr& p, Base base, std::size_t tokens,
                                         const F& f) {

@@ -20,9 +20,9 @@ std::string_view to_string(weight_format f);
 /// The e4m3 pattern nearest to x, ties to even; what lies beyond the largest, 448, becomes it.
 std::uint8_t to_e4m3(float x);
 
-/// Weights as small codes times fp32 scales. A weight's value is the product, rounded to bf16, as kernels
-/// that multiply bf16 activations see it. The largest magnitude under a scale gets the largest code (448,
-/// 127, 7), so codes are symmetric; rounding is to the nearest, ties to even.
+/// Weights as small codes times fp32 scales. A weight's value is the product, rounded to bf16, as
+/// kernels that multiply bf16 activations see it. The largest magnitude under a scale gets the
+/// largest code (448, 127, 7), so codes are symmetric; rounding is to the nearest, ties to even.
 class quantised_matrix final : public matrix {
  public:
   /// Quantises finite weights. `format` is not bf16.

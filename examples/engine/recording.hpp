@@ -24,8 +24,8 @@ struct recording {
 /// Runs a model over tokens from position 0 on. Fails as check_tokens (generate.hpp).
 skv::result<recording> record(const model& m, workers& team, std::span<const std::int32_t> tokens);
 
-/// bf16; or e4m3 with the scales that the largest numbers of these recordings ask for: amax / 448, of each
-/// layer's K and V (1 where all are zero).
+/// bf16; or e4m3 with the scales that the largest numbers of these recordings ask for: amax / 448,
+/// of each layer's K and V (1 where all are zero).
 cache_format make_format(skv::format_id id, std::span<const recording> recordings);
 
 /// All tensors of a cache in the order of coding: K before V, layer after layer.

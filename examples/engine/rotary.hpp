@@ -8,8 +8,8 @@
 
 namespace engine {
 
-/// Cosines and sines as Hugging Face computes them: frequencies and angles are float, their cosine and
-/// sine are the nearest floats, by a series in double of this engine's own.
+/// Cosines and sines as Hugging Face computes them: frequencies and angles are float, their cosine
+/// and sine are the nearest floats, by a series in double of this engine's own.
 class rotary {
  public:
   explicit rotary(const model_config& config);

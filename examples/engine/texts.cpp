@@ -12,8 +12,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// A file's tokens in pieces of `length`, each behind the begin token; a shorter rest only if there is
-// nothing else.
+// A file's tokens in pieces of `length`, each behind the begin token; a shorter rest only if there
+// is nothing else.
 result<std::vector<std::vector<std::int32_t>>> pieces_of(const fs::path& file, const loaded& m,
                                                          std::uint32_t length) {
   std::vector<std::int32_t> tokens;

@@ -13,15 +13,16 @@
 
 namespace engine {
 
-/// Weights by name, from model.safetensors or from the shards that model.safetensors.index.json names.
+/// Weights by name, from model.safetensors or from the shards that model.safetensors.index.json
+/// names.
 class weight_files {
  public:
-  /// Maps the files. Fails as mapped_file and parse_safetensors do, and with corrupt if the index is
-  /// none, or names a file outside the folder.
+  /// Maps the files. Fails as mapped_file and parse_safetensors do, and with corrupt if the index
+  /// is none, or names a file outside the folder.
   static skv::result<weight_files> open(const std::filesystem::path& folder);
 
-  /// A tensor of exactly this shape, as bf16 patterns: BF16 as it is, F16 and F32 rounded. Fails with
-  /// corrupt (missing, another shape, an infinity or a NaN) or unsupported (another type).
+  /// A tensor of exactly this shape, as bf16 patterns: BF16 as it is, F16 and F32 rounded. Fails
+  /// with corrupt (missing, another shape, an infinity or a NaN) or unsupported (another type).
   skv::result<std::vector<std::uint16_t>> read(const std::string& name,
                                                const std::vector<std::uint64_t>& shape) const;
 

@@ -10,8 +10,8 @@ namespace engine {
 
 struct kernels;  // kernels.hpp
 
-/// A team of threads. Whatever their number and the instruction set, results are the same to the last
-/// bit: every number is made by one thread, in one order. One loop at a time.
+/// A team of threads. Whatever their number and the instruction set, results are the same to the
+/// last bit: every number is made by one thread, in one order. One loop at a time.
 class workers {
  public:
   /// `threads` 0: one per processor. A `set` that is not available falls back to one that is.

@@ -1,17 +1,17 @@
 // The C ABI, host part: profiles, and tiles of a cache to and from compressed bytes. Link skv::c.
 //
 // Functions return a status. On any but SKV_OK nothing is created, and skv_last_error says why. No
-// argument crashes them that is null, zero, overflowing or an unknown value; memory that is not there
-// behind a pointer does.
+// argument crashes them that is null, zero, overflowing or an unknown value; memory that is not
+// there behind a pointer does.
 //
-// Threads: profiles and codecs are immutable, so any number of threads may use one at once. No function
-// may run while another thread releases the last reference to a handle that it uses. Batches that run
-// at once must not write the same memory.
+// Threads: profiles and codecs are immutable, so any number of threads may use one at once. No
+// function may run while another thread releases the last reference to a handle that it uses.
+// Batches that run at once must not write the same memory.
 //
-// Structures that begin with `struct_size` may grow at their end. Set it to sizeof, and all that you do
-// not use to zero: `skv_slice slice = {0}; slice.struct_size = sizeof slice;`. A library that is newer
-// than its caller takes what it does not find as zero; one that is older takes what it does not know if
-// it is zero, and otherwise fails with SKV_UNSUPPORTED.
+// Structures that begin with `struct_size` may grow at their end. Set it to sizeof, and all that
+// you do not use to zero: `skv_slice slice = {0}; slice.struct_size = sizeof slice;`. A library
+// that is newer than its caller takes what it does not find as zero; one that is older takes what
+// it does not know if it is zero, and otherwise fails with SKV_UNSUPPORTED.
 #pragma once
 
 // This is C: NOLINTBEGIN(modernize-*, readability-identifier-naming)
@@ -68,9 +68,9 @@ SKV_API uint32_t skv_version(void);
 /// The name of a status, such as "does_not_fit"; "unknown status" for other values. Never null.
 SKV_API const char* skv_status_string(skv_status status);
 
-/// Why the last call of this thread failed: a sentence that names the cause, and the item of a batch
-/// ("item 3: layers.1.k: ..."); empty after a success. Belongs to the thread and holds until its next
-/// call of a function that returns a status. Never null; long messages are cut.
+/// Why the last call of this thread failed: a sentence that names the cause, and the item of a
+/// batch ("item 3: layers.1.k: ..."); empty after a success. Belongs to the thread and holds until
+/// its next call of a function that returns a status. Never null; long messages are cut.
 SKV_API const char* skv_last_error(void);
 
 /// For libraries beside this one, such as skv_c_cuda, whose functions report as those here do: what
@@ -94,7 +94,7 @@ SKV_API skv_status skv_formats(skv_formats_info* info);
 
 // --- profiles: what both ends must agree on; docs/profiles.md ---------------------------------
 
-/// An immutable profile, counted by references. Functions that make one give the caller a reference.
+/// An immutable profile, counted by references. Who makes one gets a reference.
 typedef struct skv_profile skv_profile;
 
 /// Reads the bytes of a .skvp file; they may go away afterwards. Any bytes are safe: fails with
@@ -107,8 +107,8 @@ SKV_API skv_status skv_profile_from_bytes(const void* bytes, size_t size, skv_pr
 SKV_API skv_status skv_profile_default(skv_format target, skv_source source, skv_format mean,
                                        skv_profile** profile);
 
-/// A new profile for the heads [first, first + count) of every tensor, for tensor parallelism: the tiles
-/// coded with it are those of the same heads under `whole`, its id is another. Fails with
+/// A new profile for the heads [first, first + count) of every tensor, for tensor parallelism: the
+/// tiles coded with it are those of the same heads under `whole`, its id is another. Fails with
 /// SKV_INVALID_ARGUMENT if a tensor has fewer heads or count is 0, SKV_OUT_OF_MEMORY.
 SKV_API skv_status skv_profile_slice_heads(const skv_profile* whole, uint32_t first, uint32_t count,
                                            skv_profile** profile);
@@ -128,7 +128,8 @@ SKV_API skv_status skv_profile_coding(const skv_profile* profile, skv_format* ta
 
 // --- tiles ------------------------------------------------------------------------------------
 
-/// What is known of a tile beside its bytes; keep it with them. docs/format.md, section "Block image".
+/// What is known of a tile beside its bytes; keep it with them. docs/format.md, section "Block
+/// image".
 typedef struct skv_tile_record {
   uint32_t packed;           ///< size, tail steps, mode
   uint32_t data_hash;        ///< of the numbers
@@ -149,16 +150,17 @@ typedef struct skv_slice {
   uint32_t reserved;                ///< 0
 } skv_slice;
 
-/// Into how many tiles the slice is cut, each with a record of its own: consecutive tokens, as many a
-/// tile as make about 65,536 numbers, less in the last. Tiles can be decoded alone: a run of them is a
-/// slice of its own, whose first token is a multiple of `tokens_per_tile`. Either may be null. Fails with
-/// SKV_INVALID_ARGUMENT: a size is 0, heads that do not exist, or one token with more than 2^22 numbers.
+/// Into how many tiles the slice is cut, each with a record of its own: consecutive tokens, as many
+/// a tile as make about 65,536 numbers, less in the last. Tiles can be decoded alone: a run of them
+/// is a slice of its own, whose first token is a multiple of `tokens_per_tile`. Either may be null.
+/// Fails with SKV_INVALID_ARGUMENT: a size is 0, heads that do not exist, or one token with more
+/// than 2^22 numbers.
 SKV_API skv_status skv_tile_count(const skv_slice* slice, size_t* tiles, uint32_t* tokens_per_tile);
 
 // --- the codec --------------------------------------------------------------------------------
 
-/// Codes as a profile says, with the best instruction set at hand; all of them write the same bytes.
-/// Immutable, counted by references; keeps what it needs of the profile.
+/// Codes as a profile says, with the best instruction set at hand; all of them write the same
+/// bytes. Immutable, counted by references; keeps what it needs of the profile.
 typedef struct skv_codec skv_codec;
 
 /// Fails with SKV_INVALID_ARGUMENT, SKV_OUT_OF_MEMORY.
@@ -173,10 +175,10 @@ SKV_API void skv_codec_release(skv_codec* codec);
 SKV_API skv_status skv_max_compressed_bytes(const skv_codec* codec, const skv_slice* slice,
                                             size_t* bytes);
 
-// Numbers and means are patterns of the profile's target and mean format, little-endian. A row is one
-// token: head_count * head_dim of them without a gap, from the slice's first head on. Rows lie a stride
-// of bytes apart, at any alignment; a stride of 0 stands for rows without a gap. (Where heads lie
-// outside of tokens in memory, code each head as a slice.)
+// Numbers and means are patterns of the profile's target and mean format, little-endian. A row is
+// one token: head_count * head_dim of them without a gap, from the slice's first head on. Rows lie
+// a stride of bytes apart, at any alignment; a stride of 0 stands for rows without a gap. (Where
+// heads lie outside of tokens in memory, code each head as a slice.)
 
 /// One slice to compress. May be shorter by the members from `means` on.
 typedef struct skv_encode_item {
@@ -213,25 +215,25 @@ typedef struct skv_decode_item {
   size_t mean_stride_bytes;
 } skv_decode_item;
 
-/// Compresses `count` items on up to `threads` threads, this one among them (0: as many as there are
-/// processors), tile by tile, and returns when all are done. Bytes and records are a pure function of
-/// numbers, means and profile. Returns the worst status of the items; each item has its own, and one
-/// that fails keeps none of the others from being done. Of an item:
-/// - SKV_DOES_NOT_FIT: needs more than its capacity; nothing is written to `compressed`. With less room
-///   than skv_max_compressed_bytes it is coded in a temporary buffer of that size first.
-/// - SKV_INVALID_ARGUMENT: a slice that is none, a null pointer, a stride smaller than a row, sizes that
-///   overflow, too few records.
+/// Compresses `count` items on up to `threads` threads, this one among them (0: as many as there
+/// are processors), tile by tile, and returns when all are done. Bytes and records are a pure
+/// function of numbers, means and profile. Returns the worst status of the items; each item has its
+/// own, and one that fails keeps none of the others from being done. Of an item:
+/// - SKV_DOES_NOT_FIT: needs more than its capacity; nothing is written to `compressed`. With less
+///   room than skv_max_compressed_bytes it is coded in a temporary buffer of that size first.
+/// - SKV_INVALID_ARGUMENT: a slice that is none, a null pointer, a stride smaller than a row, sizes
+///   that overflow, too few records.
 /// - SKV_UNSUPPORTED: a member that this version does not know is not zero.
 /// - SKV_WRONG_PROFILE: the profile has no scales for the tensor, or for another shape.
 /// - SKV_OUT_OF_MEMORY.
 /// If `items` is null or misaligned, `codec` is null, or sizes make no array of items,
-/// SKV_INVALID_ARGUMENT is returned and no item touched; likewise SKV_OUT_OF_MEMORY if there is none for
-/// the batch itself. No items are no error.
+/// SKV_INVALID_ARGUMENT is returned and no item touched; likewise SKV_OUT_OF_MEMORY if there is
+/// none for the batch itself. No items are no error.
 SKV_API skv_status skv_encode(const skv_codec* codec, skv_encode_item* items, size_t count,
                               uint32_t threads);
 
-/// The mirror, in all that skv_encode says of threads, items and statuses. Any records and bytes are
-/// safe. `numbers` of an item that fails hold no particular values. Of an item:
+/// The mirror, in all that skv_encode says of threads, items and statuses. Any records and bytes
+/// are safe. `numbers` of an item that fails hold no particular values. Of an item:
 /// - SKV_DOES_NOT_FIT: the rows are larger than `capacity_bytes`; nothing is written.
 /// - SKV_TRUNCATED: fewer bytes or records than the slice has.
 /// - SKV_CORRUPT: the numbers do not match their hash, or there are too many records.

@@ -32,8 +32,7 @@ struct item_basis {
   /// The rows of a tile in those of the slice.
   template <class Byte>
   row_view<Byte> rows_of(std::size_t tile, row_view<Byte> rows) const {
-    if (rows.data == nullptr) return rows;
-    return {rows.at(cut.first_token(tile), 0), rows.token_stride_bytes};
+    return rows.from(cut.first_token(tile));
   }
 
   error refuse(status code, const std::string& what) const {

@@ -32,8 +32,8 @@ result<done> check_sized(const T* p, std::size_t required, const char* what) {
   return done{};
 }
 
-/// The T at p, which check_sized accepts; zeros where the caller's ends early. Fails with unsupported
-/// if the caller's is longer, and not zero there.
+/// The T at p, which check_sized accepts; zeros where the caller's ends early. Fails with
+/// unsupported if the caller's is longer, and not zero there.
 template <class T>
 result<T> read_sized(const T* p, const char* what) {
   static_assert(std::is_trivially_copyable_v<T>);

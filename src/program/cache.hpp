@@ -82,8 +82,8 @@ result<std::vector<cache_pair>> pair_up(const fs::path& target, const fs::path& 
 result<profile_ptr> fit_profile(const std::vector<cache_pair>& pairs, mean_source source,
                                 unsigned threads);
 
-/// The tensors of a cache that have the format `target`, and their means in a reference, in ascending
-/// order of id.
+/// The tensors of a cache that have the format `target`, and their means in a reference, in
+/// ascending order of id.
 result<std::vector<calibration_tensor>> calibration_tensors(const cache_pair& pair,
                                                             const open_pair& opened,
                                                             format_id target, format_id mean);

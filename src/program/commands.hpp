@@ -75,8 +75,8 @@ struct coding_choice {
   bool embed = false;
 };
 /// The profile that is given, or the default one if that is asked for, or else whichever makes the
-/// smaller file: one fitted to the cache itself, or the default one; without reference, predictor or
-/// profile, for the better of `none` and `previous_token`.
+/// smaller file: one fitted to the cache itself, or the default one; without reference, predictor
+/// or profile, for the better of `none` and `previous_token`.
 result<coding_choice> choose_coding(const cache& c, const cache* reference,
                                     const compress_options& o);
 
@@ -84,8 +84,8 @@ result<coding_choice> choose_coding(const cache& c, const cache* reference,
 result<container> container_of(const cache& c, const coding_choice& coding,
                                std::uint32_t tile_elements, std::uint32_t first_position = 0);
 
-/// The outside rows that a container's profile wants, and their hash in the container. Borrows what is open,
-/// the token ids excepted. Nothing if it wants none.
+/// The outside rows that a container's profile wants, and their hash in the container. Borrows what
+/// is open, the token ids excepted. Nothing if it wants none.
 result<std::optional<cpu::outside_rows>> set_outside(container& box, const profile_ptr& p,
                                                      const std::optional<embedding_file>& embedding,
                                                      const open_pair& opened);

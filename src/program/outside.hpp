@@ -1,4 +1,4 @@
-// What outside rows of linear propagation are made of, as files: an embedding, token ids, a draft's cache.
+// What outside rows of linear propagation are made of: files of an embedding, ids, a draft's cache.
 #pragma once
 
 #include <optional>
@@ -16,8 +16,8 @@ struct embedding_file {
   io::mapped_file file;
   cpu::embedding_table table;
 };
-/// `where` is FILE or FILE:TENSOR; the tensor is model.embed_tokens.weight if none is named. Nothing
-/// for an empty `where`.
+/// `where` is FILE or FILE:TENSOR; the tensor is model.embed_tokens.weight if none is named.
+/// Nothing for an empty `where`.
 result<std::optional<embedding_file>> open_embedding(const std::string& where);
 
 /// The token ids of a cache: its tensor `tokens`, I32 or I64. An id outside of 32 bits becomes

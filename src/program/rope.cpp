@@ -17,7 +17,8 @@ using json = nlohmann::json;
 
 std::vector<double> plain_frequencies(double theta, std::uint32_t channels) {
   std::vector<double> f;
-  for (std::uint32_t i = 0; i < channels; i += 2) f.push_back(std::pow(theta, -double(i) / channels));
+  for (std::uint32_t i = 0; i < channels; i += 2)
+    f.push_back(std::pow(theta, -double(i) / channels));
   return f;
 }
 
@@ -72,10 +73,11 @@ std::vector<double> scaled_frequencies(std::vector<double> f, const json& scalin
 }
 
 error bad_rope(const std::string& text) {
-  return fail(status::invalid_argument,
-              fmt::format("--rope {}: half:THETA or interleaved:THETA is wanted, with :CHANNELS and "
-                          ":FIRST behind it where not all of a head turns",
-                          text));
+  return fail(
+      status::invalid_argument,
+      fmt::format("--rope {}: half:THETA or interleaved:THETA is wanted, with :CHANNELS and "
+                  ":FIRST behind it where not all of a head turns",
+                  text));
 }
 
 }  // namespace
@@ -131,9 +133,8 @@ result<rotary> rope_of_model(const std::filesystem::path& config, std::uint32_t 
     if (!(theta > 1) || !std::isfinite(theta) || channels < 2 || channels % 2 != 0 ||
         channels > head_dim)
       return fail(status::invalid_argument, where + "its rotary embedding does not fit the cache");
-    const auto frequencies =
-        scaled_frequencies(plain_frequencies(theta, channels), scaling, theta,
-                           j.value("max_position_embeddings", 2048.0));
+    const auto frequencies = scaled_frequencies(plain_frequencies(theta, channels), scaling, theta,
+                                                j.value("max_position_embeddings", 2048.0));
     return rotary{latent, latent ? head_dim - channels : 0, in_turns(frequencies)};
   } catch (const json::exception&) {
     return fail(status::corrupt, where + "not a model's configuration, as far as it is read");

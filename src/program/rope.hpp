@@ -8,12 +8,12 @@
 
 namespace skv::program {
 
-/// "half:10000", "interleaved:500000:64": pairing, theta and, unless it is all of `head_dim`, how many
-/// channels of a head turn, and optionally the first of them. Fails with invalid_argument.
+/// "half:10000", "interleaved:500000:64": pairing, theta and, unless it is all of `head_dim`, how
+/// many channels of a head turn, and optionally the first of them. Fails with invalid_argument.
 result<rotary> parse_rope(const std::string& text, std::uint32_t head_dim);
 
-/// From a Hugging Face config.json: theta, partial_rotary_factor, qk_rope_head_dim, and the scalings
-/// linear, dynamic (as linear: none below the trained length), yarn and llama3. Fails with
+/// From a Hugging Face config.json: theta, partial_rotary_factor, qk_rope_head_dim, and the
+/// scalings linear, dynamic (as linear: none below the trained length), yarn and llama3. Fails with
 /// invalid_argument or corrupt.
 result<rotary> rope_of_model(const std::filesystem::path& config, std::uint32_t head_dim);
 

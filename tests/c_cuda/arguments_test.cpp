@@ -1,4 +1,4 @@
-// What the CUDA part of the C ABI refuses before it asks for a device, and what it says without one.
+// What the CUDA part of the C ABI refuses before it asks for a device, and says without one.
 #include <gmock/gmock.h>
 #include <skv/skv_cuda.h>
 

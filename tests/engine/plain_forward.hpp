@@ -1,5 +1,5 @@
-// The forward pass once more: loops over doubles, the C library's functions, whole sequences, weights
-// straight from the file. Only the rounding to bf16 is the engine's.
+// The forward pass once more: loops over doubles, the C library's functions, whole sequences,
+// weights straight from the file. Only the rounding to bf16 is the engine's.
 #pragma once
 
 #include <cmath>

@@ -143,8 +143,8 @@ TEST(quantised, parts_of_a_panel_are_those_of_the_whole) {
   }
 }
 
-// What a cache tells of the number behind an e4m3 pattern: a value that would be kept as this pattern, the
-// nearest to what is expected.
+// What a cache tells of the number behind an e4m3 pattern: a value that would be kept as this
+// pattern, the nearest to what is expected.
 TEST(cache_format, e4m3_tells_between_which_values_a_number_lies) {
   cache_format f{skv::format_id::e4m3, {0.5F, 0.5F}};
   const skv::tensor_id k{0, skv::tensor_kind::k};

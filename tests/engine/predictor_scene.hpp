@@ -1,4 +1,5 @@
-// The embedded model, what it makes of the fixture's token sequences, and predictors fitted to that.
+// The embedded model, what it makes of the fixture's token sequences, and predictors fitted to
+// that.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -194,8 +194,8 @@ TEST(predictor, says_nothing_out_of_turn) {
   EXPECT_TRUE(has_means({k, 3, 2, 32}));
 }
 
-// An fp8 copy in the open loop is what the fixture's references were made with, by another engine: what
-// remains between them is the order of sums, which flips roundings, and in layer 0 hardly any.
+// An fp8 copy in the open loop is what the fixture's references were made with, by another engine:
+// what remains between them is the order of sums, which flips roundings, and in layer 0 hardly any.
 TEST(predictor, agrees_with_the_fixtures_references) {
   model target = scene().target;  // with the rounding points of the fixture's engine
   target.config.rounding.rotary_table = target.config.rounding.activation = true;
@@ -231,7 +231,8 @@ TEST(predictor, agrees_with_the_fixtures_references) {
       const auto exact = r.kept(t.id, {});
       p->update(shape, {exact.data(), 2 * std::size_t{shape.width()}});
     }
-    // The fixture's fp8 weights are not rounded to bf16: nothing is the same to the bit behind them.
+    // The fixture's fp8 weights are not rounded to bf16: nothing is the same to the bit behind
+    // them.
     if (exact_kv) {
       EXPECT_GT(same, 0.98 * first_layer);
     }

@@ -1,5 +1,5 @@
-// The examples of docs/format.md are what the library writes and reads, and a decoder written from that
-// document alone (reference_decoder.py) reads what the library writes.
+// The examples of docs/format.md are what the library writes and reads, and a decoder written from
+// that document alone (reference_decoder.py) reads what the library writes.
 #include <gtest/gtest.h>
 #include <skv/calibrate/calibrate.hpp>
 #include <skv/cpu/archive.hpp>
@@ -284,8 +284,8 @@ bytes with_plain_metadata(const bytes& file) {
   return plain;
 }
 
-// Files with linear propagation: over bases and over none, of all ranks, shards and pairings, with and
-// without outside rows; layers in any order, and with windows.
+// Files with linear propagation: over bases and over none, of all ranks, shards and pairings, with
+// and without outside rows; layers in any order, and with windows.
 TEST_F(reference_decoder, reads_files_with_linear_propagation) {
   std::vector<test::linear_case> cases(4);
   cases[0].turns = test::pairing::interleaved;

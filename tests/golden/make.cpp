@@ -145,8 +145,8 @@ void write_valid() {
   write("valid/modes", {bf16, given, bf16}, tensors, true, 65536, true);
 }
 
-// Linear propagation, over bases with a profile beside the file, and over none, with outside rows: what they
-// are made of is in name.outside.safetensors, the token ids in the source.
+// Linear propagation, over bases with a profile beside the file, and over none, with outside rows:
+// what they are made of is in name.outside.safetensors, the token ids in the source.
 void write_linear(const std::string& name, const test::linear_case& c) {
   constexpr std::uint32_t kTokens = 24, kFirst = 1000;
   const test::random_outside outside(kTokens, 5);

@@ -96,7 +96,8 @@ TEST(linear_model, every_beginning_and_every_altered_byte_is_refused) {
   }
 }
 
-// With a checksum that fits, altered bytes are refused or make another profile: never more than that.
+// With a checksum that fits, altered bytes are refused or make another profile: never more than
+// that.
 TEST(linear_model, hostile_bytes_are_refused_or_are_a_profile) {
   const auto p = test::random_linear_profile(full_case());
   const byte_string whole(p->bytes().begin(), p->bytes().end());

@@ -93,7 +93,8 @@ class linear_propagation : public test::workbench {
 };
 
 // The fixture: a real model, with K turned; over no base, a reference, and an fp8 cache. Two short
-// sequences are little to fit matrices of 64 x 128 to, so this shows that it works, not what it saves.
+// sequences are little to fit matrices of 64 x 128 to, so this shows that it works, not what it
+// saves.
 TEST_F(linear_propagation, files_of_the_fixture_come_back) {
   struct variant {
     std::string target, reference;
@@ -188,8 +189,8 @@ TEST_F(linear_propagation, saves_bits_where_layers_tell_of_each_other) {
   EXPECT_LT(restores("b.skvp", joined(embedding, draft_file)), linear_size);
 }
 
-// Layers where it does not pay are left as they are: neither rows in an order that no other tensor has,
-// nor random patterns, become larger than without it.
+// Layers where it does not pay are left as they are: neither rows in an order that no other tensor
+// has, nor random patterns, become larger than without it.
 TEST_F(linear_propagation, costs_nothing_where_it_does_not_pay) {
   make_toy_caches();
   test::random_source random(3);

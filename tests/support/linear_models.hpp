@@ -142,7 +142,8 @@ inline std::vector<std::byte> random_numbers(number_format f, std::size_t count,
   return numbers;
 }
 
-/// What the outside rows of random_linear_profile are made of. The profile's hash must be the table's.
+/// What the outside rows of random_linear_profile are made of. The profile's hash must be the
+/// table's.
 struct random_outside {
   std::vector<std::byte> table_numbers, draft_numbers;
   cpu::embedding_table table;
@@ -176,8 +177,8 @@ inline profile_ptr with_hash(const profile_ptr& p, std::uint64_t hash) {
   return *profile::make(std::move(c));
 }
 
-/// Bases, and numbers near their means, of every tensor of a profile: its last `tokens[i]` positions of
-/// `all`. `rows` may have none.
+/// Bases, and numbers near their means, of every tensor of a profile: its last `tokens[i]`
+/// positions of `all`. `rows` may have none.
 struct predictable_numbers {
   std::vector<std::vector<std::byte>> bases, numbers;
 

@@ -153,8 +153,8 @@ struct paged_scene {
     return same;
   }
 
-  /// Calls row(tensor, offset in the logical tensor, where it lies, bytes) for every row of channels
-  /// of tokens that there are, and for opaque bytes.
+  /// Calls row(tensor, offset in the logical tensor, where it lies, bytes) for every row of
+  /// channels of tokens that there are, and for opaque bytes.
   template <class F>
   void each_row(const cuda::paged_cache& cache, std::uint32_t layer, std::uint32_t item,
                 std::byte* block, number_format f, F&& row) const {

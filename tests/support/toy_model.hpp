@@ -1,6 +1,6 @@
-// Caches of a toy with the structure that linear propagation looks for: layers that are linear maps of a
-// state which changes a little from layer to layer, K turned by its position, and a smaller toy that knows
-// part of the state.
+// Caches of a toy with the structure that linear propagation looks for: layers that are linear maps
+// of a state which changes a little from layer to layer, K turned by its position, and a smaller
+// toy that knows part of the state.
 #pragma once
 
 #include <cmath>

@@ -42,7 +42,8 @@ struct words_equal_scalar {
     ASSERT_EQ(mine.next, scalar.next);
     ASSERT_EQ(mine.overrun, scalar.overrun);
     ASSERT_EQ(mine.overrun, static_cast<std::uint32_t>(std::popcount(marks)) > words);
-    // What take means, without scalar_lanes: consecutive words, in lane order, as long as there are.
+    // What take means, without scalar_lanes: consecutive words, in lane order, as long as there
+    // are.
     std::uint32_t n = 0;
     for (std::uint32_t i = 0; i < kLanes; ++i) {
       std::uint32_t expected = a[i];

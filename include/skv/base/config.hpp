@@ -32,8 +32,8 @@ static_assert(SKV_VERSION_MAJOR < 10 && SKV_VERSION_MINOR < 10 && SKV_VERSION_PA
 #define SKV_UNROLL
 #endif
 
-// Loops over the steps of a group: on a GPU they are code, which has no arrays; elsewhere the parts of
-// one step are enough.
+// Loops over the steps of a group: on a GPU they are code, which has no arrays; elsewhere the parts
+// of one step are enough.
 #if defined(__CUDACC__)
 #define SKV_PRAGMA(text) _Pragma(#text)
 #define SKV_UNROLL_STEPS(count) SKV_PRAGMA(unroll(count))

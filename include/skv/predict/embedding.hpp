@@ -1,5 +1,5 @@
-// The token's embedding as a row that linear propagation can look at. docs/format.md, section "Outside
-// rows".
+// The token's embedding as a row that linear propagation can look at. docs/format.md, section
+// "Outside rows".
 #pragma once
 
 #include <algorithm>
@@ -45,8 +45,8 @@ inline std::uint64_t floor_sqrt(std::uint64_t a) {
   return root;
 }
 
-/// A row divided by its root mean square, in units of 2^-10 and within +-kDeviationLimit: integers from
-/// `patterns`, at most 2^16 of them, alone. All 0 if no number of the row has a value but 0.
+/// A row divided by its root mean square, in units of 2^-10 and within +-kDeviationLimit: integers
+/// from `patterns`, at most 2^16 of them, alone. All 0 if no number of the row has a value but 0.
 inline void normalise(number_format f, std::span<const std::uint32_t> patterns,
                       std::span<std::int32_t> row) {
   // Relative to the largest number's binade, 15 bits: |m| <= 2^15.

@@ -1,4 +1,5 @@
-// Who makes given means: the name of a predictor and the fingerprint of everything that its means depend on.
+// Who makes given means: the name of a predictor and the fingerprint of everything that its means
+// depend on.
 #pragma once
 
 #include <array>
@@ -9,8 +10,8 @@
 
 namespace skv {
 
-/// Two predictors with the same fingerprint make the same means, to the last bit. docs/format.md, section
-/// "Container".
+/// Two predictors with the same fingerprint make the same means, to the last bit. docs/format.md,
+/// section "Container".
 struct predictor_identity {
   std::string name;                         ///< for people: 1 to 255 printable ASCII characters
   std::array<std::byte, 16> fingerprint{};  ///< of weights, options, arithmetic

@@ -1,5 +1,5 @@
-// Linear propagation: what was wrong with the prediction of one layer says what will be wrong with that
-// of the next. The integer arithmetic of its steps but the matrix product, lane by lane.
+// Linear propagation: what was wrong with the prediction of one layer says what will be wrong with
+// that of the next. The integer arithmetic of its steps but the matrix product, lane by lane.
 // docs/format.md, section "Linear propagation"; docs/linear-propagation.md has the idea.
 #pragma once
 
@@ -9,9 +9,10 @@
 
 namespace skv {
 
-// --- Fixed point ----------------------------------------------------------------------------------
-// Numbers become integers in a unit of their channel, 2^-exponent; `unit` is exponent + 128, a u8.
-// Rounding is to the nearest, halves away from zero, and everything saturates.
+// --- Fixed point
+// ---------------------------------------------------------------------------------- Numbers become
+// integers in a unit of their channel, 2^-exponent; `unit` is exponent + 128, a u8. Rounding is to
+// the nearest, halves away from zero, and everything saturates.
 
 inline constexpr std::uint32_t kUnitOrigin = 128;
 /// Numbers reach this many units; 2 * (kFixedLimit + kDeviationLimit) fits 31 bits.
@@ -95,7 +96,7 @@ SKV_INLINE U32 from_fixed(U32 value, U32 unit) {
                             magnitude | (sign & (1u << Format.magnitude_bits())));
 }
 
-// --- Rotation -------------------------------------------------------------------------------------
+// --- Rotation -----------------------------------------------------------------------------------
 // Sines and cosines are integers, 2^15 for 1. An angle is a phase: the upper 32 bits of position *
 // frequency, in turns times 2^64.
 
@@ -137,7 +138,7 @@ struct sine_table {
 };
 inline constexpr sine_table kSines;
 
-/// The sine of a phase (a turn is 2^32), interpolated linearly. `table` is kSines, wherever it lies.
+/// The sine of a phase (a turn is 2^32), interpolated linearly. `table`: kSines, wherever it lies.
 template <class Lanes, class U32 = typename Lanes::u32>
 SKV_INLINE U32 sine(const std::uint32_t* table, U32 phase) {
   U32 here, difference;
@@ -158,7 +159,7 @@ SKV_INLINE U32 turned(U32 own, U32 other, U32 cosine, U32 sine) {
   return Lanes::signed_shift(own * cosine + other * sine + (1u << 14), 15);
 }
 
-// --- Innovations and corrections ------------------------------------------------------------------
+// --- Innovations and corrections ----------------------------------------------------------------
 
 /// How far a number is from its base, in units; 0 if one of them has no value.
 template <number_format Target, number_format Mean, class Lanes, class U32 = typename Lanes::u32>
@@ -178,7 +179,7 @@ SKV_INLINE U32 innovation(U32 deviation, U32 centre, U32 shift) {
   return with_sign(Lanes::min(size, U32(kInnovationLimit)), sign);
 }
 
-/// A sum of products (|sum| < 2^30) times multiplier / 2^(12 + shift); the multiplier is below 2^15.
+/// A sum of products (|sum| < 2^30) times multiplier / 2^(12 + shift); the multiplier: below 2^15.
 template <class Lanes, class U32 = typename Lanes::u32>
 SKV_INLINE U32 scaled_sum(U32 sum, U32 multiplier, U32 shift) {
   const U32 sign = sign_of<Lanes>(sum);

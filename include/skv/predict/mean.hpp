@@ -1,6 +1,6 @@
 // Where a tile's means come from while it is coded: the three sources that need no buffer of
-// their own. A predictor (predict/predictor.hpp) names one of them. `Rows` is a row_view, or has its
-// `load`.
+// their own. A predictor (predict/predictor.hpp) names one of them. `Rows` is a row_view, or has
+// its `load`.
 #pragma once
 
 #include <skv/base/view.hpp>

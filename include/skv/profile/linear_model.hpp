@@ -1,5 +1,5 @@
-// What a profile knows of linear propagation: which tensors predict which, and the integers they do it
-// with. docs/format.md, section "Linear propagation".
+// What a profile knows of linear propagation: which tensors predict which, and the integers they do
+// it with. docs/format.md, section "Linear propagation".
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,8 @@ struct linear_product {
   std::uint32_t outputs = 0;               ///< of a shard
   std::vector<std::uint16_t> multipliers;  ///< [shards][outputs], below 2^15
   std::vector<std::uint8_t> shifts;        ///< [shards][outputs]
-  /// [shards][input_groups][outputs][4]. In a profile they lie in its bytes; whoever makes one keeps
-  /// them until it is made.
+  /// [shards][input_groups][outputs][4]. In a profile they lie in its bytes; whoever makes one
+  /// keeps them until it is made.
   std::span<const std::int8_t> weights;
 
   std::uint32_t input_groups() const { return (inputs + 3) / 4; }
@@ -41,8 +41,8 @@ struct linear_tensor {
   bool is_predicted = false;  ///< otherwise its means are its bases
   std::uint8_t rotary = 0;    ///< 0: none; otherwise a rotary's number, from 1
   std::uint32_t rank = 0;     ///< 0: full, one product; otherwise hidden values per shard
-  /// What it is predicted from: tensors by their places in the profile, below its own, and outside rows
-  /// by theirs behind all tensors. None: the correction is the centre alone.
+  /// What it is predicted from: tensors by their places in the profile, below its own, and outside
+  /// rows by theirs behind all tensors. None: the correction is the centre alone.
   std::vector<std::uint32_t> sources;
   std::vector<std::uint8_t> units;    ///< per channel: exponent + 128
   std::vector<std::int16_t> centres;  ///< per channel: the usual deviation, in units
@@ -97,13 +97,13 @@ std::string complaint_about(const linear_model& m, std::span<const linear_shape>
 void append(std::vector<std::byte>& out, const linear_model& m);
 
 class byte_reader;
-/// Reads what append wrote; spans point into what `in` reads. A model cut short or of impossible sizes
-/// leaves `in` not ok; all else is complaint_about's to find.
+/// Reads what append wrote; spans point into what `in` reads. A model cut short or of impossible
+/// sizes leaves `in` not ok; all else is complaint_about's to find.
 linear_model read_linear_model(byte_reader& in, mean_source base,
                                std::span<const linear_shape> shapes);
 
-/// The model of the heads [first, first + count) of every tensor: whole shards. Weights are those of
-/// `m`. Fails, saying why, if they are not whole shards.
+/// The model of the heads [first, first + count) of every tensor: whole shards. Weights are those
+/// of `m`. Fails, saying why, if they are not whole shards.
 std::string slice_linear_model(const linear_model& m, std::span<const linear_shape> shapes,
                                std::uint32_t first, std::uint32_t count, linear_model& sliced);
 

@@ -27,9 +27,9 @@ inline constexpr std::uint16_t kProfileVersion = 1;
 /// The name of a profile: XXH3-128 of its bytes. Shown as a fingerprint is.
 using profile_id = std::array<std::byte, 16>;
 
-/// Bytes that a profile carries for whoever makes the means, such as what was fitted for a predictor. The
-/// library knows their name alone. In a profile they lie in its bytes; whoever makes one keeps them until it
-/// is made.
+/// Bytes that a profile carries for whoever makes the means, such as what was fitted for a
+/// predictor. The library knows their name alone. In a profile they lie in its bytes; whoever makes
+/// one keeps them until it is made.
 struct attachment {
   std::string name;  ///< 1 to 255 printable ASCII characters
   std::span<const std::byte> bytes;
@@ -67,8 +67,8 @@ class profile {
   static result<std::shared_ptr<const profile>> make(profile_content content);
 
   /// Reads the bytes of a .skvp file, or of a profile embedded in a .skv file. Any bytes are safe:
-  /// fails with truncated, corrupt or unsupported. Keeps a copy of the bytes, unless `owner` is given:
-  /// then the bytes must last, unchanged, as long as it does (a mapped file).
+  /// fails with truncated, corrupt or unsupported. Keeps a copy of the bytes, unless `owner` is
+  /// given: then the bytes must last, unchanged, as long as it does (a mapped file).
   static result<std::shared_ptr<const profile>> parse(std::span<const std::byte> bytes,
                                                       std::shared_ptr<const void> owner = nullptr);
 
@@ -92,8 +92,9 @@ class profile {
   const std::uint32_t* encode_table() const { return encode_table_.data(); }
 
   /// A profile for the heads [first, first + count) of every tensor, for tensor parallelism. Codes
-  /// and tables are those of this profile, attachments are left out; the name is its own. Fails with invalid_argument if a
-  /// tensor has fewer heads, or if linear propagation was not fitted for such shards.
+  /// and tables are those of this profile, attachments are left out; the name is its own. Fails
+  /// with invalid_argument if a tensor has fewer heads, or if linear propagation was not fitted for
+  /// such shards.
   result<std::shared_ptr<const profile>> slice_heads(std::uint32_t first,
                                                      std::uint32_t count) const;
 
