@@ -33,14 +33,15 @@ SKV_INLINE void for_each_part(std::uint32_t width, const F& f) {
     const std::uint32_t count = width - first < kLanes ? width - first : kLanes;
     for (std::uint32_t part = 0; part < isa_lanes::kParts; ++part) {
       if (part * isa_lanes::kWidth >= count) break;
-      f([=]<class Entry>(const Entry* array) SKV_INLINE_LAMBDA {
-        return isa_lanes::load<std::make_unsigned_t<Entry>>(
-            reinterpret_cast<const std::byte*>(array + first), part, count);
-      },
-        [=]<class Entry>(Entry* array, u32 values) SKV_INLINE_LAMBDA {
-          isa_lanes::store<std::make_unsigned_t<Entry>>(
-              reinterpret_cast<std::byte*>(array + first), part, count, values);
-        });
+      f(
+          [=]<class Entry>(const Entry* array) SKV_INLINE_LAMBDA {
+            return isa_lanes::load<std::make_unsigned_t<Entry>>(
+                reinterpret_cast<const std::byte*>(array + first), part, count);
+          },
+          [=]<class Entry>(Entry* array, u32 values) SKV_INLINE_LAMBDA {
+            isa_lanes::store<std::make_unsigned_t<Entry>>(
+                reinterpret_cast<std::byte*>(array + first), part, count, values);
+          });
     }
   }
 }
@@ -59,8 +60,8 @@ struct turns {
 
 void fill_turns(const turns& t, const linear_channels& c, std::uint32_t position) {
   for_each_part(c.head_dim, [&](const auto& load, const auto& store) SKV_INLINE_LAMBDA {
-    const u32 phase = phase_at<isa_lanes>(u32(position), load(c.frequencies_high),
-                                          load(c.frequencies_low));
+    const u32 phase =
+        phase_at<isa_lanes>(u32(position), load(c.frequencies_high), load(c.frequencies_low));
     store(t.sines, sine<isa_lanes>(kSines.entries.data(), phase));
     store(t.cosines, sine<isa_lanes>(kSines.entries.data(), phase + (1u << 30)));
   });
@@ -191,10 +192,9 @@ SKV_INLINE void multiply_block(const multiply_arguments& a, std::uint32_t token,
   }
   for (std::uint32_t t = 0; t < Tokens; ++t)
     for (std::uint32_t v = 0; v < Vectors; ++v)
-      _mm512_mask_storeu_epi32(
-          a.sums + (token + t) * a.sum_stride + output + 16 * v,
-          v + 1 == Vectors ? last : __mmask16(0xffff),
-          _mm512_sub_epi32(sums[t][v], _mm512_slli_epi32(totals[t], 7)));
+      _mm512_mask_storeu_epi32(a.sums + (token + t) * a.sum_stride + output + 16 * v,
+                               v + 1 == Vectors ? last : __mmask16(0xffff),
+                               _mm512_sub_epi32(sums[t][v], _mm512_slli_epi32(totals[t], 7)));
 }
 
 template <std::uint32_t Tokens>
@@ -229,8 +229,8 @@ SKV_INLINE void multiply_block(const multiply_arguments& a, std::uint32_t token,
     const std::int8_t* from = a.weights + 4 * (std::size_t{g} * a.outputs + output);
     __m256i weights[Vectors];
     for (std::uint32_t v = 0; v < Vectors; ++v)
-      weights[v] = _mm256_cvtepi8_epi16(
-          _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + 16 * v)));
+      weights[v] =
+          _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + 16 * v)));
     for (std::uint32_t t = 0; t < Tokens; ++t) {
       std::int32_t four;
       std::memcpy(&four, a.inputs + (token + t) * a.input_stride + 4 * g, 4);

@@ -15,7 +15,7 @@ struct linear_channels {
   const std::uint8_t* units = nullptr;
   const std::int16_t* centres = nullptr;
   const std::uint8_t* shifts = nullptr;
-  const std::uint32_t* partners = nullptr;  ///< null if nothing turns
+  const std::uint32_t* partners = nullptr;          ///< null if nothing turns
   const std::uint32_t* frequencies_high = nullptr;  ///< head_dim entries: all heads turn alike
   const std::uint32_t* frequencies_low = nullptr;
 };

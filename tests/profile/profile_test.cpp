@@ -128,8 +128,8 @@ TEST(profile, says_what_is_wrong_with_bytes) {
   EXPECT_THAT(refusal(0, 'X', 1).message, HasSubstr("not a .skvp"));
   EXPECT_EQ(refusal(4, 2, 2).code, status::unsupported);  // a later version
   EXPECT_THAT(refusal(4, 2, 2).message, HasSubstr("version 2"));
-  EXPECT_EQ(refusal(6, 77, 1).code, status::unsupported);  // number format
-  EXPECT_EQ(refusal(7, 77, 1).code, status::unsupported);  // predictor
+  EXPECT_EQ(refusal(6, 77, 1).code, status::unsupported);    // number format
+  EXPECT_EQ(refusal(7, 77, 1).code, status::unsupported);    // predictor
   EXPECT_EQ(refusal(20, 128, 4).code, status::unsupported);  // required features
   EXPECT_THAT(refusal(10, 1, 2).message, HasSubstr("reserved"));
   EXPECT_THAT(refusal(12, 0xffffffff, 4).message, HasSubstr("more tensors than bytes"));

@@ -31,8 +31,7 @@ struct plain_lanes {
   static u32 shift_right(u32 a, u32 n) { return a >> (n & 31); }
   static u32 reverse_bits(u32 a) {
     u32 width = 16, low = 0xffff;
-    for (; width != 0; width /= 2, low ^= low << width)
-      a = (a >> width & low) | (a & low) << width;
+    for (; width != 0; width /= 2, low ^= low << width) a = (a >> width & low) | (a & low) << width;
     return a;
   }
   static u32 append_top(u32 a, u32 b, u32 n) { return a << n | b >> 1 >> (31 - n); }

@@ -33,7 +33,9 @@ SKV_DEVICE std::uint32_t blocks() { return gridDim.x; }
 SKV_DEVICE std::uint32_t ballot(bool vote) { return __ballot_sync(kAllLanes, vote); }
 SKV_DEVICE bool any(bool vote) { return __any_sync(kAllLanes, vote); }
 SKV_DEVICE std::uint32_t sum(std::uint32_t value) { return __reduce_add_sync(kAllLanes, value); }
-SKV_DEVICE std::uint32_t any_bits(std::uint32_t value) { return __reduce_or_sync(kAllLanes, value); }
+SKV_DEVICE std::uint32_t any_bits(std::uint32_t value) {
+  return __reduce_or_sync(kAllLanes, value);
+}
 SKV_DEVICE std::uint32_t shuffle(std::uint32_t value, std::uint32_t from_lane) {
   return __shfl_sync(kAllLanes, value, static_cast<int>(from_lane));
 }

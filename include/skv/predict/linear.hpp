@@ -48,7 +48,7 @@ SKV_INLINE U32 clamped(U32 a, std::uint32_t limit) {
 /// The value of a pattern in units.
 template <class Lanes>
 struct fixed_number {
-  typename Lanes::u32 value;        ///< signed, |value| <= kFixedLimit
+  typename Lanes::u32 value;          ///< signed, |value| <= kFixedLimit
   typename Lanes::mask has_no_value;  ///< infinity or NaN
 };
 
@@ -92,8 +92,7 @@ SKV_INLINE U32 from_fixed(U32 value, U32 unit) {
   // A significand that rounds up to 2^(M+1) carries into the exponent field, as it should.
   const U32 significand = rounded_shift<Lanes>(size, right) << Lanes::min(left, U32(M));
   const U32 magnitude = Lanes::min(significand + (octave << M), U32(max_finite(Format)));
-  return Lanes::zero_unless(size != U32(0),
-                            magnitude | (sign & (1u << Format.magnitude_bits())));
+  return Lanes::zero_unless(size != U32(0), magnitude | (sign & (1u << Format.magnitude_bits())));
 }
 
 // --- Rotation -----------------------------------------------------------------------------------
@@ -118,8 +117,8 @@ constexpr std::int32_t sine_entry(std::uint32_t step) {
   constexpr std::uint32_t quarter = kSineSteps / 4, eighth = kSineSteps / 8;
   const std::uint32_t in_half = step % (2 * quarter);
   const std::uint32_t a = in_half <= quarter ? in_half : 2 * quarter - in_half;
-  const double sine = a <= eighth ? series(a * kStep, a * kStep, 2)
-                                  : series((quarter - a) * kStep, 1, 1);
+  const double sine =
+      a <= eighth ? series(a * kStep, a * kStep, 2) : series((quarter - a) * kStep, 1, 1);
   const auto rounded = static_cast<std::int32_t>(sine * 32768 + 0.5);
   return step % kSineSteps < 2 * quarter ? rounded : -rounded;
 }
