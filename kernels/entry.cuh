@@ -27,15 +27,18 @@ kernel_entry entry_of() {
           &Kernel::shared_bytes};
 }
 
-/// The entry of Kernel<Target, source, mean, one_row>, whose parameters are `Parameters`.
+/// The entry of Kernel<Target, source, mean, one_row>, whose parameters are `Parameters`. `kApart`: without
+/// means, where heads lie apart.
 template <template <number_format, mean_source, number_format, bool> class Kernel, class Parameters,
-          format_id Target, occupancy kOccupancy>
+          format_id Target, occupancy kOccupancy, occupancy kApart = kOccupancy>
 kernel_entry entry_of(mean_source source, format_id mean, bool one_row) {
   kernel_entry entry;
   with_kernel(Target, source, mean, one_row,
               [&]<number_format T, mean_source S, number_format M, bool kOneRow>() {
+                constexpr bool is_apart = !kOneRow && S == mean_source::none;
+                constexpr occupancy used = is_apart ? kApart : kOccupancy;
                 if constexpr (T.id == Target)
-                  entry = entry_of<Kernel<T, S, M, kOneRow>, Parameters, kOccupancy>();
+                  entry = entry_of<Kernel<T, S, M, kOneRow>, Parameters, used>();
               });
   return entry;
 }

@@ -31,10 +31,6 @@ result<done> for_each_tile(const tensor_shape& t, F&& f) {
   }
   return done{};
 }
-template <class Byte>
-row_view<Byte> from_token(row_view<Byte> rows, std::uint32_t token) {
-  return rows.data == nullptr ? rows : row_view<Byte>{rows.at(token, 0), rows.token_stride_bytes};
-}
 }  // namespace detail
 
 /// Asks `p` for the means of a tensor, encodes it, and shows it to `p`.
@@ -50,8 +46,7 @@ result<encoded_tensor> encode_tensor(const codec& coder, P& p, const tensor_shap
       const std::size_t at = e.bytes.size();
       e.bytes.resize(at + coder.max_tile_bytes(s.shape()));
       const auto record =
-          coder.encode(s, detail::from_token(numbers, first), detail::from_token(means, first),
-                       std::span(e.bytes).subspan(at));
+          coder.encode(s, numbers.from(first), means.from(first), std::span(e.bytes).subspan(at));
       if (!record) return record.failure();
       e.bytes.resize(at + record->bytes());
       e.records.push_back(*record);
@@ -81,8 +76,7 @@ result<done> decode_tensor(const codec& coder, P& p, const tensor_shape& t, cons
             return fail(status::truncated, to_string(t.id) + ": a tile ends early");
           const auto bytes = std::span(e.bytes).subspan(at, r.bytes());
           at += r.bytes();
-          return coder.decode(s, r, bytes, detail::from_token(means, first),
-                              detail::from_token(numbers, first));
+          return coder.decode(s, r, bytes, means.from(first), numbers.from(first));
         });
     if (!ok) return ok;
     if (next != e.records.size() || at != e.bytes.size())

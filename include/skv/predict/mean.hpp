@@ -35,6 +35,8 @@ struct previous_token_mean {
   template <class Lanes>
   SKV_INLINE typename Lanes::u32 load(std::uint32_t token, std::uint32_t first, std::uint32_t part,
                                       std::uint32_t count) const {
+    if constexpr (Lanes::kParts == 1)  // no branch, which would part the loads of a group
+      return rows.template load<Lanes>(token - (token != 0), first, part, token != 0 ? count : 0);
     if (token == 0) return typename Lanes::u32(0);
     return rows.template load<Lanes>(token - 1, first, part, count);
   }
