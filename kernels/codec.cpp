@@ -35,6 +35,7 @@ result<done> check_packed(const encoded_places& out) {
 }
 
 constexpr policy kPolicy = policy_of(0);  // threads are the same for all architectures
+static_assert(kPolicy.encode_apart.threads == kPolicy.encode.threads);
 
 }  // namespace
 

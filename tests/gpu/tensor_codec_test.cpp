@@ -208,6 +208,13 @@ TEST_P(gpu_tensor_codec, senseless_calls_are_refused) {
           .encode_async(never, c.g.batch(), c.g.numbers_at.cache, packed, c.coded.room(), nullptr)
           .code(),
       status::invalid_argument);
+  cuda::encoded_tensors in_place = c.coded.places();
+  in_place.tensors[1].slots = c.g.numbers_at.cache.blocks;
+  EXPECT_EQ(
+      c.coded.coder
+          .encode_async(never, c.g.batch(), c.g.numbers_at.cache, in_place, c.coded.room(), nullptr)
+          .code(),
+      status::invalid_argument);
   EXPECT_EQ(c.coded.coder
                 .decode_async(never, c.g.batch(), as_stored(c.coded.places()), c.g.numbers_at.cache,
                               nullptr, c.coded.room(), nullptr)

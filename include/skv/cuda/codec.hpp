@@ -50,7 +50,7 @@ inline result<layer_range> layers_of(const block_batch& batch, std::uint32_t lay
 /// its status is does_not_fit, its size 0, and nothing is written there. Slots may be the raw
 /// blocks themselves (in place): a block is only overwritten once all of it is encoded and fits.
 /// Packed: blocks follow each other in the order of the batch, each at a multiple of kBlockAlign; those of
-/// every call begin at `packed`.
+/// every call begin at `packed`, and its offsets and total count from there, also for some layers only.
 struct encoded_places {
   block_places slots;                    ///< starts at multiples of 4; not used if `packed` is set
   std::uint32_t slot_bytes = 0;          ///< room in each slot

@@ -12,7 +12,8 @@ namespace skv::cuda {
 template <stream_predictor Base>
 class linear_predictor {
  public:
-  /// Borrows `steps`, which write into `means`, and keep what they pass on in `room`.
+  /// Borrows `steps`, which write into `means`, and keep what they pass on in `room`: not the room of the
+  /// tensor_codec's calls, until the pass ends.
   linear_predictor(const linear& steps, const linear_batch& batch, Base base,
                    const paged_cache& means, workspace room, launch_limits limits = {})
       : steps_(&steps),

@@ -57,7 +57,7 @@ class tensor_codec {
   /// has opaque bytes: neither wants a predictor, but a codec of its own.
   static result<tensor_codec> make(const profile_ptr& p, const block_geometry& geometry);
 
-  /// The codec of a tensor, for all layers: how much room its blocks need, and what packs them.
+  /// The codec of a tensor of the geometry, for all layers: how much room its blocks need, and what packs them.
   const codec& of(std::uint32_t tensor) const { return coders_[tensor]; }
   /// What the calls need for batches of up to `max_items`.
   std::size_t workspace_bytes(std::uint32_t max_items, launch_limits limits = {}) const;
@@ -68,9 +68,12 @@ class tensor_codec {
   result<done> encode_async(P& p, const block_batch& batch, const paged_cache& numbers,
                             const encoded_tensors& out, workspace room, void* stream,
                             launch_limits limits = {}) const {
-    for (std::uint32_t i = 0; i < coders_.size(); ++i)
+    for (std::uint32_t i = 0; i < coders_.size(); ++i) {
       if (out.tensors[i].packed != nullptr)
         return fail(status::invalid_argument, "tensors are encoded into slots");
+      if (are_same(out.tensors[i].slots, numbers.blocks))
+        return fail(status::invalid_argument, "tensors are not encoded in place");
+    }
     return walk(p, batch, numbers, stream,
                 [&](std::uint32_t tensor, const block_batch& layer, const paged_cache& exact,
                     const paged_cache& means) {
@@ -100,6 +103,12 @@ class tensor_codec {
  private:
   explicit tensor_codec(std::vector<codec> coders) : coders_(std::move(coders)) {}
 
+  /// As far as the host can see: are two caches' blocks the same?
+  static bool are_same(const block_places& a, const block_places& b) {
+    if (a.pointers_dev != nullptr || b.pointers_dev != nullptr)
+      return a.pointers_dev == b.pointers_dev;
+    return a.base == b.base && a.indices_dev == b.indices_dev;
+  }
   std::uint32_t layers() const { return coders_.front().layers(); }
   /// A cache as the codec of one of its tensors knows it.
   static paged_cache only(paged_cache cache, std::uint32_t tensor) {
