@@ -179,36 +179,68 @@ TEST_P(hostile, records_and_bytes_that_do_not_match_are_a_status) {
     }
 }
 
+// An image of two steps whose tokens are all escapes: the words are the numbers.
+template <number_format Format>
+struct image_of_escapes {
+  using pattern = pattern_of<Format>;
+  using coding = residual_coding<Format, Format>;
+  static constexpr std::size_t kNumbers = 2 * kLanes;
+
+  tile_case c = make_case({Format.id, mean_source::given, Format.id}, {2, kLanes},
+                          data_kind::gaussian, table_kind::single);
+  encoded e{{}, std::vector<std::byte>(kStateBytes + 2 * kNumbers)};
+  encoded_tile<plain_lanes> made{{}, word_writer{nullptr, nullptr}};
+
+  image_of_escapes() {
+    std::fill(c.numbers.begin() + kLanes * sizeof(pattern), c.numbers.end(), std::byte{0});
+    c.tables = make_tables<residual_tokens>(coding::kContexts, [](std::uint32_t) {
+      return single_token(residual_tokens::kCount, residual_tokens::kEscape);
+    });
+    std::byte* const image = e.bytes.data();
+    made = encode_tile<plain_lanes, coding>(
+        c.shape, row_view<const pattern>{c.numbers.data(), c.row_bytes()},
+        given_mean{row_view<const pattern>{c.means.data(), c.mean_row_bytes()}},
+        scale_codes{c.codes.data()}, c.tables.encode.data(), nullptr,
+        word_writer{image + kStateBytes, image + e.bytes.size()});
+    for (std::uint32_t lane = 0; lane < kLanes; ++lane)
+      plain_lanes::store<std::uint32_t>(image, lane, kLanes, made.states[lane]);
+  }
+  // Without its last words.
+  encoded without(std::size_t missing) const {
+    encoded shorter = e;
+    shorter.bytes.resize(kStateBytes + 2 * (kNumbers - missing));
+    shorter.record = {tile_record::pack(tile_mode::coded, shorter.bytes.size(), made.tail_steps),
+                      made.data_hash, made.prediction_hash};
+    return shorter;
+  }
+};
+
 // Where nothing is left, words read as zeros. An image whose last words are zeros decodes to the
 // same numbers without them, and is corrupt all the same.
 TEST(hostile_image, missing_zeros_are_missed) {
-  constexpr coding_id id{format_id::bf16, mean_source::given, format_id::bf16};
-  using coding = residual_coding<bf16, bf16>;
-  tile_case c = make_case(id, {2, kLanes}, data_kind::gaussian, table_kind::single);
-  std::fill(c.numbers.begin() + 2 * kLanes, c.numbers.end(), std::byte{0});
-  // All are escapes: the words are the numbers.
-  c.tables = make_tables<residual_tokens>(coding::kContexts, [](std::uint32_t) {
-    return single_token(residual_tokens::kCount, residual_tokens::kEscape);
-  });
-  encoded e{{}, std::vector<std::byte>(kStateBytes + 2 * 2 * kLanes)};
-  std::byte* const image = e.bytes.data();
-  const auto made = encode_tile<plain_lanes, coding>(
-      c.shape, row_view<const std::uint16_t>{c.numbers.data(), c.row_bytes()},
-      given_mean{row_view<const std::uint16_t>{c.means.data(), c.mean_row_bytes()}},
-      scale_codes{c.codes.data()}, c.tables.encode.data(), nullptr,
-      word_writer{image + kStateBytes, image + e.bytes.size()});
-  ASSERT_TRUE(!made.words.is_overrun() && made.words.written() == image + kStateBytes);
-  for (std::uint32_t lane = 0; lane < kLanes; ++lane)
-    plain_lanes::store<std::uint32_t>(image, lane, kLanes, made.states[lane]);
-  const guarded_case g(c);
+  const image_of_escapes<bf16> image;
+  ASSERT_TRUE(!image.made.words.is_overrun());
+  ASSERT_EQ(image.made.words.written(), image.e.bytes.data() + kStateBytes);
+  const guarded_case g(image.c);
   for (std::size_t missing = 0; missing <= kLanes; ++missing) {
-    e.bytes.resize(kStateBytes + 2 * (2 * kLanes - missing));
-    e.record = {tile_record::pack(tile_mode::coded, e.bytes.size(), made.tail_steps),
-                made.data_hash, made.prediction_hash};
-    const decoded d = decode_everywhere(c, g, e);
-    EXPECT_TRUE(d.numbers == c.numbers) << missing << " words missing";
+    const decoded d = decode_everywhere(image.c, g, image.without(missing));
+    EXPECT_TRUE(d.numbers == image.c.numbers) << missing << " words missing";
     EXPECT_EQ(d.outcome, missing == 0 ? status::ok : status::corrupt)
         << missing << " words missing";
+  }
+}
+
+// The word of an eight-bit number has eight bits more, which no hash sees.
+TEST(hostile_image, escapes_beyond_eight_bits_are_corrupt) {
+  const image_of_escapes<e4m3> image;
+  const guarded_case g(image.c);
+  encoded e = image.without(0);
+  EXPECT_EQ(decode_everywhere(image.c, g, e).outcome, status::ok);
+  for (const std::size_t word :
+       {std::size_t{0}, std::size_t{kLanes} + 3, e.bytes.size() / 2 - 65}) {
+    encoded altered = e;
+    altered.bytes[kStateBytes + 2 * word + 1] = std::byte{1};
+    EXPECT_EQ(decode_everywhere(image.c, g, altered).outcome, status::corrupt) << word;
   }
 }
 
