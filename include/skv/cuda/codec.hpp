@@ -150,7 +150,8 @@ class codec {
   /// Decodes what encode_async wrote, into `numbers`. `statuses` [layers][items] tells of each block:
   /// ok; does_not_fit (it had stayed raw, and is not in this cache); truncated, corrupt,
   /// wrong_prediction (the numbers written are worth nothing); or what else in.statuses says of it.
-  /// `in_place`: slots are the blocks of `numbers` themselves; then `wanted` must be everything, a
+  /// `in_place`: `statuses` must not be in.statuses, and no block may be in the batch twice. Slots are the
+  /// blocks of `numbers` themselves; then `wanted` must be everything, a
   /// block that had stayed raw is ok, and one that cannot be decoded keeps its compressed bytes.
   result<done> decode_async(const block_batch& batch, const stored_places& in,
                             const paged_cache& means, const paged_cache& numbers, bool in_place,
