@@ -109,8 +109,8 @@ int main() {
   layer_before encoding{cache, zeros}, decoding = encoding;  // one at each end
   value_of(coder.encode_async(encoding, batch, cache, places, room, stream));
   check(cudaMemsetAsync(cache_dev, 0, kNumbers * 2, stream));
-  for (batch.layers = 1; batch.first_layer < kLayers;
-       ++batch.first_layer)  // as an engine wants them
+  batch.layers = 1;  // as an engine wants them
+  for (; batch.first_layer < kLayers; ++batch.first_layer)
     value_of(
         coder.decode_async(decoding, batch, as_stored(places), cache, statuses_dev, room, stream));
 

@@ -82,6 +82,7 @@ struct decode_kernel : decode_parameters {
 
   SKV_DEVICE status decode(std::uint32_t block, std::uint32_t tile, std::uint32_t items,
                            const std::uint32_t* table, const std::byte* staged) const {
+    // Not a batch_block, whose index would take registers through all of it.
     const std::uint32_t layer = batch.first_layer + block / items, item = block % items;
     if (!numbers.blocks.exists(item)) return status::ok;
     const stored_block s = find(block, items);

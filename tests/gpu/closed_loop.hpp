@@ -97,12 +97,6 @@ struct closed_loop {
     g.means.fill(0x5a);
   }
 
-  cuda::block_batch layers(std::uint32_t first, std::uint32_t count) const {
-    cuda::block_batch batch = g.batch();
-    batch.first_layer = first;
-    batch.layers = count;
-    return batch;
-  }
   template <class P>
   result<done> encode(P& p, const cuda::block_batch& batch, cudaStream_t stream,
                       std::uint32_t room = ~0u) const {

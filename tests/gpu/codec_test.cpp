@@ -34,24 +34,16 @@ TEST_P(gpu, writes_the_cpu_codecs_bytes_and_restores_every_bit) {
 TEST_P(gpu, a_captured_graph_does_the_same_each_time) {
   const gpu_scene g(random_scene(GetParam(), 7), page_layout::token_major,
                     page_layout::token_major);
-  cudaStream_t stream{};
-  check(cudaStreamCreate(&stream));
-  cudaGraph_t graph{};
-  cudaGraphExec_t executable{};
-  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
-  ASSERT_TRUE(g.encode(output::packed, stream));
-  ASSERT_TRUE(g.decode(output::packed, stream));
-  check(cudaStreamEndCapture(stream, &graph));
-  check(cudaGraphInstantiate(&executable, graph, 0));
+  const captured_graph graph([&](cudaStream_t stream) {
+    ASSERT_TRUE(g.encode(output::packed, stream));
+    ASSERT_TRUE(g.decode(output::packed, stream));
+  });
+  if (HasFatalFailure()) return;
   for (int replay = 0; replay < 3; ++replay) {
-    check(cudaGraphLaunch(executable, stream));
-    check(cudaStreamSynchronize(stream));
+    graph.replay();
     g.expect_cpu_bytes(output::packed);
     g.expect_restored();
   }
-  check(cudaGraphExecDestroy(executable));
-  check(cudaGraphDestroy(graph));
-  check(cudaStreamDestroy(stream));
 }
 
 TEST_P(gpu, streams_do_not_disturb_each_other) {

@@ -78,4 +78,36 @@ class device_array {
   std::size_t count_;
 };
 
+/// What `enqueue(stream)` puts on a stream, as a graph.
+class captured_graph {
+ public:
+  template <class F>
+  explicit captured_graph(F&& enqueue) {
+    check(cudaStreamCreate(&stream_));
+    cudaGraph_t graph{};
+    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeGlobal));
+    enqueue(stream_);
+    check(cudaStreamEndCapture(stream_, &graph));
+    check(cudaGraphInstantiate(&executable_, graph, 0));
+    check(cudaGraphDestroy(graph));
+  }
+  captured_graph(const captured_graph&) = delete;
+  captured_graph& operator=(const captured_graph&) = delete;
+  ~captured_graph() {
+    cudaGraphExecDestroy(executable_);
+    cudaStreamDestroy(stream_);
+  }
+
+  /// After all that was done before it; and waits.
+  void replay() const {
+    check(cudaDeviceSynchronize());
+    check(cudaGraphLaunch(executable_, stream_));
+    check(cudaStreamSynchronize(stream_));
+  }
+
+ private:
+  cudaStream_t stream_{};
+  cudaGraphExec_t executable_{};
+};
+
 }  // namespace skv::gpu

@@ -91,7 +91,10 @@ struct gpu_scene {
     check(cudaMemcpy(to.data(), host.data(), host.size(), cudaMemcpyHostToDevice));
   }
 
-  cuda::block_batch batch() const { return {scene.items, nullptr, token_counts.data()}; }
+  /// All layers, or `layers` from `first_layer` on.
+  cuda::block_batch batch(std::uint32_t first_layer = 0, std::uint32_t layers = 0) const {
+    return {scene.items, nullptr, token_counts.data(), first_layer, layers};
+  }
   cuda::workspace room() const { return {work.data(), work.size()}; }
   cuda::encoded_places places(output how) const {
     cuda::encoded_places out;

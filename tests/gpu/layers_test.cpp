@@ -15,13 +15,6 @@ INSTANTIATE_TEST_SUITE_P(
                     coding_id{format_id::fp16, mean_source::previous_token, format_id::fp16}),
     [](const auto& p) { return name_of(p.param); });
 
-cuda::block_batch layers_of(const gpu_scene& g, std::uint32_t first, std::uint32_t count) {
-  cuda::block_batch batch = g.batch();
-  batch.first_layer = first;
-  batch.layers = count;
-  return batch;
-}
-
 /// A scene of three layers.
 gpu_scene scene_of(coding_id id, std::uint64_t seed) {
   paged_scene s = random_scene(id, seed);
@@ -47,13 +40,13 @@ TEST_P(gpu_layers, one_by_one_are_as_all_at_once) {
     for (const output how : {output::slots, output::in_place}) {
       const gpu_scene g = scene_of(GetParam(), seed);
       for (const std::uint32_t layer : {2, 0, 1})
-        ASSERT_TRUE(encode(g, layers_of(g, layer, 1), g.places(how)));
+        ASSERT_TRUE(encode(g, g.batch(layer, 1), g.places(how)));
       check(cudaDeviceSynchronize());
       g.expect_cpu_bytes(how);
       if (how != output::in_place) g.cache.fill(0x5a);
       for (const std::uint32_t layer : {1, 2, 0})
         ASSERT_TRUE(
-            decode(g, layers_of(g, layer, 1), as_stored(g.places(how)), how == output::in_place));
+            decode(g, g.batch(layer, 1), as_stored(g.places(how)), how == output::in_place));
       check(cudaDeviceSynchronize());
       g.expect_restored();
       if (HasFatalFailure()) return;
@@ -74,11 +67,11 @@ TEST_P(gpu_layers, packed_one_by_one_have_the_bytes_of_all_at_once) {
       cuda::encoded_places out = g.places(output::packed);
       out.packed += begin;
       out.packed_bytes = all - begin;
-      ASSERT_TRUE(encode(g, layers_of(g, layer, 1), out));
+      ASSERT_TRUE(encode(g, g.batch(layer, 1), out));
       cuda::encoded_places to = compacted.places(output::packed);
       to.packed = moved.data() + begin;
       to.packed_bytes = all - begin;
-      ASSERT_TRUE(compacted.coder.compact_async(layers_of(compacted, layer, 1),
+      ASSERT_TRUE(compacted.coder.compact_async(compacted.batch(layer, 1),
                                                 as_stored(compacted.places(output::slots)), to,
                                                 compacted.room(), nullptr));
       check(cudaDeviceSynchronize());
@@ -88,7 +81,7 @@ TEST_P(gpu_layers, packed_one_by_one_have_the_bytes_of_all_at_once) {
         for (std::size_t i = layer * g.scene.items; i < (layer + 1) * g.scene.items; ++i)
           ASSERT_EQ(offsets[i] + begin, expected[i]);
       }
-      ASSERT_TRUE(decode(g, layers_of(g, layer, 1), as_stored(out)));
+      ASSERT_TRUE(decode(g, g.batch(layer, 1), as_stored(out)));
       ASSERT_EQ(g.total.to_host(), compacted.total.to_host());
       begin += g.total.to_host()[0];
     }
@@ -127,14 +120,14 @@ TEST_P(gpu_layers, others_are_left_alone) {
   const auto slots = g.slots.to_host();
   for (const auto& [first, count] : {std::pair{1u, 1u}, std::pair{1u, 0u}}) {
     const std::uint32_t until = count == 0 ? 2 : count;
-    ASSERT_TRUE(encode(g, layers_of(g, first, count), g.places(output::slots)));
+    ASSERT_TRUE(encode(g, g.batch(first, count), g.places(output::slots)));
     check(cudaDeviceSynchronize());
     EXPECT_TRUE(changed_only(sizes, g.sizes.to_host(), first, until));
     EXPECT_TRUE(changed_only(statuses, g.statuses.to_host(), first, until));
     EXPECT_TRUE(changed_only(slots, g.slots.to_host(), first, until));
     EXPECT_TRUE(changed_only(records, g.records.to_host(), first, until));
     const auto cache = g.cache.to_host();
-    ASSERT_TRUE(decode(g, layers_of(g, first, count), as_stored(g.places(output::slots))));
+    ASSERT_TRUE(decode(g, g.batch(first, count), as_stored(g.places(output::slots))));
     check(cudaDeviceSynchronize());
     EXPECT_TRUE(changed_only(decoded, g.decoded.to_host(), first, until));
     EXPECT_EQ(cache, g.cache.to_host());
@@ -149,7 +142,7 @@ TEST_P(gpu_layers, a_pool_takes_and_gives_them) {
   const cuda::pool_entries at{0, g.scene.items, nullptr};
   ASSERT_TRUE(g.encode(output::slots, nullptr));
   for (const std::uint32_t layer : {1, 2, 0}) {
-    ASSERT_TRUE(p->store_async(layers_of(g, layer, 1), at, as_stored(g.places(output::slots)),
+    ASSERT_TRUE(p->store_async(g.batch(layer, 1), at, as_stored(g.places(output::slots)),
                                g.decoded.data(), nullptr));
   }
   EXPECT_EQ(p->read_counts(nullptr)->blocks, entries);
@@ -157,13 +150,13 @@ TEST_P(gpu_layers, a_pool_takes_and_gives_them) {
   g.cache.fill(0x5a);
   g.slots.fill(0x5a);
   for (const std::uint32_t layer : {2, 0, 1})
-    ASSERT_TRUE(p->restore_async(g.coder, layers_of(g, layer, 1), at, g.places(output::slots),
+    ASSERT_TRUE(p->restore_async(g.coder, g.batch(layer, 1), at, g.places(output::slots),
                                  g.means_at.cache, g.numbers_at.cache, false, g.decoded.data(),
                                  g.room(), nullptr));
   check(cudaDeviceSynchronize());
   g.expect_restored();
   for (std::uint32_t layer = 0; layer < 3; ++layer) {
-    ASSERT_TRUE(p->drop_async(layers_of(g, layer, 1), at, g.decoded.data(), nullptr));
+    ASSERT_TRUE(p->drop_async(g.batch(layer, 1), at, g.decoded.data(), nullptr));
     EXPECT_EQ(p->read_counts(nullptr)->blocks, entries - (layer + 1) * g.scene.items);
   }
 }
@@ -172,7 +165,7 @@ TEST_P(gpu_layers, that_are_not_there_are_refused) {
   const gpu_scene g = scene_of(GetParam(), 6);
   for (const auto& [first, count] : {std::pair{3u, 0u}, std::pair{0u, 4u}, std::pair{2u, 2u},
                                      std::pair{1u, ~0u}, std::pair{~0u, 1u}, std::pair{~0u, 2u}}) {
-    const cuda::block_batch batch = layers_of(g, first, count);
+    const cuda::block_batch batch = g.batch(first, count);
     EXPECT_EQ(encode(g, batch, g.places(output::slots)).code(), status::invalid_argument);
     EXPECT_EQ(decode(g, batch, as_stored(g.places(output::slots))).code(),
               status::invalid_argument);

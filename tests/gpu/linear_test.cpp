@@ -53,25 +53,13 @@ TEST_P(gpu_linear, a_decoder_restores_every_bit) {
 TEST_P(gpu_linear, a_captured_graph_does_the_same_each_time) {
   const linear_pass p(linear_scene(GetParam(), 21), page_layout::interleaved,
                       page_layout::token_major);
-  cudaStream_t stream{};
-  check(cudaStreamCreate(&stream));
-  cudaGraph_t graph{};
-  cudaGraphExec_t executable{};
-  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
-  p.encode(stream);
-  check(cudaStreamEndCapture(stream, &graph));
-  check(cudaGraphInstantiate(&executable, graph, 0));
+  const captured_graph graph([&](cudaStream_t stream) { p.encode(stream); });
   for (int replay = 0; replay < 2; ++replay) {
     p.forget();
-    check(cudaDeviceSynchronize());
-    check(cudaGraphLaunch(executable, stream));
-    check(cudaStreamSynchronize(stream));
+    graph.replay();
     p.expect_cpu_means();
     p.g.expect_cpu_bytes(output::slots);
   }
-  check(cudaGraphExecDestroy(executable));
-  check(cudaGraphDestroy(graph));
-  check(cudaStreamDestroy(stream));
 }
 
 // On one multiprocessor, over fewer items than there can be.

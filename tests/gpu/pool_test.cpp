@@ -178,30 +178,22 @@ TEST_P(gpu_pool, a_captured_graph_stores_restores_and_drops_each_time) {
   const entry_list list(counting(items), items);
   const cuda::encoded_places places = g.places(output::slots);
   const device_array<status> stored(g.count()), dropped(g.count());
-  cudaStream_t stream{};
-  check(cudaStreamCreate(&stream));
-  cudaGraph_t graph{};
-  cudaGraphExec_t executable{};
-  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
-  ASSERT_TRUE(g.encode(output::slots, stream));
-  ASSERT_TRUE(p.store_async(g.batch(), list.entries, as_stored(places), stored.data(), stream));
-  ASSERT_TRUE(p.restore_async(g.coder, g.batch(), list.entries, places, g.means_at.cache,
-                              g.numbers_at.cache, false, g.decoded.data(), g.room(), stream));
-  ASSERT_TRUE(p.drop_async(g.batch(), list.entries, dropped.data(), stream));
-  check(cudaStreamEndCapture(stream, &graph));
-  check(cudaGraphInstantiate(&executable, graph, 0));
+  const captured_graph graph([&](cudaStream_t stream) {
+    ASSERT_TRUE(g.encode(output::slots, stream));
+    ASSERT_TRUE(p.store_async(g.batch(), list.entries, as_stored(places), stored.data(), stream));
+    ASSERT_TRUE(p.restore_async(g.coder, g.batch(), list.entries, places, g.means_at.cache,
+                                g.numbers_at.cache, false, g.decoded.data(), g.room(), stream));
+    ASSERT_TRUE(p.drop_async(g.batch(), list.entries, dropped.data(), stream));
+  });
+  if (HasFatalFailure()) return;
   for (int replay = 0; replay < 3; ++replay) {
-    check(cudaGraphLaunch(executable, stream));
-    check(cudaStreamSynchronize(stream));
+    graph.replay();
     g.expect_restored();
     for (const status s : stored.to_host()) ASSERT_EQ(s, status::ok);
     for (const status s : dropped.to_host()) ASSERT_EQ(s, status::ok);
     expect_sound(p, {});
     if (HasFatalFailure()) break;
   }
-  check(cudaGraphExecDestroy(executable));
-  check(cudaGraphDestroy(graph));
-  check(cudaStreamDestroy(stream));
 }
 
 // Entries at random: twice, not there, held already, empty; in an arena that is full now and then.

@@ -42,7 +42,7 @@ TEST_P(gpu_tensor_codec, two_streams_go_through_their_layers_at_once) {
   const auto in_turns = [&](auto&& walk) {
     for (const auto& [first, count] : {std::pair{0u, 1u}, std::pair{1u, 2u}, std::pair{3u, 0u}})
       for (int i = 0; i < 2; ++i)
-        ASSERT_TRUE(walk(both[i], both[i].layers(first, count), streams[i]));
+        ASSERT_TRUE(walk(both[i], both[i].g.batch(first, count), streams[i]));
   };
   for (int i = 0; i < 2; ++i) both[i].encoding.begin(streams[i]);
   in_turns([](const closed_loop& c, const cuda::block_batch& batch, cudaStream_t stream) {
@@ -65,29 +65,17 @@ TEST_P(gpu_tensor_codec, two_streams_go_through_their_layers_at_once) {
 
 TEST_P(gpu_tensor_codec, a_captured_graph_does_the_same_each_time) {
   const closed_loop c(recurrence_scene(GetParam(), 21));
-  cudaStream_t stream{};
-  check(cudaStreamCreate(&stream));
-  cudaGraph_t graph{};
-  cudaGraphExec_t executable{};
-  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
-  c.round_trip(stream);
-  check(cudaStreamEndCapture(stream, &graph));
-  check(cudaGraphInstantiate(&executable, graph, 0));
+  const captured_graph graph([&](cudaStream_t stream) { c.round_trip(stream); });
   for (int replay = 0; replay < 2; ++replay) {
     for (const auto& a : c.coded.of) {
       a->records.fill(0x5a);
       a->slots.fill(0x5a);
     }
     c.coded.decoded.fill(0x5a);
-    check(cudaDeviceSynchronize());
-    check(cudaGraphLaunch(executable, stream));
-    check(cudaStreamSynchronize(stream));
+    graph.replay();
     c.expect_cpu_tensors();
     c.expect_restored();
   }
-  check(cudaGraphExecDestroy(executable));
-  check(cudaGraphDestroy(graph));
-  check(cudaStreamDestroy(stream));
 }
 
 // In V of the layer 1: what comes before is right, and all that follows is founded on wrong numbers.
@@ -199,8 +187,8 @@ TEST_P(gpu_tensor_codec, what_fails_ends_the_walk) {
 TEST_P(gpu_tensor_codec, senseless_calls_are_refused) {
   const closed_loop c(recurrence_scene(GetParam(), 61));
   failing never{c.encoding, -1, -1};
-  EXPECT_EQ(c.encode(never, c.layers(4, 0), nullptr).code(), status::invalid_argument);
-  EXPECT_EQ(c.decode(never, c.layers(2, 3), nullptr).code(), status::invalid_argument);
+  EXPECT_EQ(c.encode(never, c.g.batch(4, 0), nullptr).code(), status::invalid_argument);
+  EXPECT_EQ(c.decode(never, c.g.batch(2, 3), nullptr).code(), status::invalid_argument);
   cuda::encoded_tensors packed = c.coded.places();
   packed.tensors[1].packed = c.coded.of[1]->slots.data();
   EXPECT_EQ(

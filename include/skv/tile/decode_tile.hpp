@@ -62,7 +62,7 @@ struct tile_decoder {
     u32 any_escapes(0);
     for (const u32& e : escapes) any_escapes = any_escapes | e;
     if (Lanes::any(any_escapes != u32(0))) [[unlikely]] {
-      data_hash = hash_before;
+      data_hash = hash_before;  // without what escapes had left
       replace_escapes<kAll>(token, first, count, steps, rows, escapes,
                             Lanes::any_bits(any_escapes));
       SKV_UNROLL_STEPS(kWhole ? kStepsAtOnce<Rows> : 1)
