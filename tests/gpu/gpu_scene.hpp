@@ -117,6 +117,16 @@ struct gpu_scene {
     }
     return out;
   }
+  /// What was encoded, and said of it, becomes garbage.
+  void forget() const {
+    records.fill(0x5a);
+    sizes.fill(0x5a);
+    statuses.fill(0x5a);
+    decoded.fill(0x5a);
+    offsets.fill(0x5a);
+    total.fill(0x5a);
+    slots.fill(0x5a);
+  }
   result<done> encode(output how, cudaStream_t stream) const {
     return coder.encode_async(batch(), numbers_at.cache, means_at.cache, places(how), room(),
                               stream);

@@ -187,6 +187,9 @@ TEST_P(gpu_pool, a_captured_graph_stores_restores_and_drops_each_time) {
   });
   if (HasFatalFailure()) return;
   for (int replay = 0; replay < 3; ++replay) {
+    g.forget();
+    stored.fill(0x5a);
+    dropped.fill(0x5a);
     graph.replay();
     g.expect_restored();
     for (const status s : stored.to_host()) ASSERT_EQ(s, status::ok);
