@@ -133,11 +133,13 @@ struct decode_kernel : decode_parameters {
     }
     auto worst = static_cast<std::uint32_t>(status::wrong_prediction);
     while (worst != 0 && !device::any(mine == worst)) --worst;
-    if (device::lane() == 0) statuses[index_of(block, items)] = static_cast<status>(worst);
+    // Its place first: `statuses` may be those that say where it is.
     if (staged != nullptr && worst != 0) {
       const stored_block s = find(block, items);
       if (s.is == status::ok) copy_by_warp(s.bytes, staged, s.size);
+      device::sync_warp();
     }
+    if (device::lane() == 0) statuses[index_of(block, items)] = static_cast<status>(worst);
   }
 };
 

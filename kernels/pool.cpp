@@ -98,6 +98,8 @@ result<done> pool::store_async(const block_batch& batch, const pool_entries& ent
   if (auto ok = check_stored(in); !ok) return ok;
   if (in.records == nullptr || statuses == nullptr)
     return bad("records and statuses must be given");
+  if (statuses == in.statuses)
+    return bad("what storing says of blocks must not overwrite what encoding said");
   const schedule grid = s.store.schedule_of(*plan, batch.items, limits, false);
   if (auto ok = s.begin_change(stream); !ok) return ok;
   store_parameters p{*plan, batch, s.ref, entries, in, statuses, s.change(), grid.round_blocks};

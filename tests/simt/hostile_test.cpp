@@ -250,6 +250,32 @@ TEST_P(hostile, a_wrong_prediction_is_told_and_harms_nothing) {
     }
 }
 
+// What is said of a block may be written over what encoding said, which in place is needed to the end.
+TEST_P(hostile, statuses_may_be_those_of_encoding) {
+  if (GetParam().source != mean_source::given) GTEST_SKIP() << "there is no prediction";
+  device_scene d = encoded(output::in_place, 35);
+  const memory_image before = d.image_of(d.cache);
+  const std::vector<status> stored(d.statuses.begin(), d.statuses.end());
+  for (std::byte& b : std::as_writable_bytes(d.mean_cache.span())) b ^= std::byte{0x11};
+  const auto decode_over = [&](coding_id id, bool one_row, cuda::decode_parameters p,
+                               launch_shape shape) {
+    p.statuses = d.statuses.data();
+    return run_decode(id, one_row, p, shape);
+  };
+  ASSERT_TRUE(d.decode_by(decode_over, output::in_place, d.ample_room(output::in_place), {35}));
+  const memory_image after = d.image_of(d.cache);
+  std::uint32_t wrong = 0;
+  d.each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t i) {
+    if (stored[i] != status::ok || d.statuses[i] == status::ok) return;
+    ++wrong;
+    EXPECT_EQ(d.statuses[i], status::wrong_prediction);
+    const auto at = d.block(layer, item) - d.bytes_of(d.cache);
+    EXPECT_TRUE(
+        std::equal(before.begin() + at, before.begin() + at + d.sizes[i], after.begin() + at));
+  });
+  EXPECT_NE(wrong, 0u);
+}
+
 // Nothing says which profile it was: the numbers do not come out, and nothing else happens.
 TEST_P(hostile, the_tables_of_another_profile_are_survived) {
   for (const output how : kOutputs) {

@@ -48,7 +48,8 @@ inline result<layer_range> layers_of(const block_batch& batch, std::uint32_t lay
 ///
 /// Slots: a block's bytes go to the start of its slot if they are at most `slot_bytes`; otherwise
 /// its status is does_not_fit, its size 0, and nothing is written there. Slots may be the raw
-/// blocks themselves (in place): a block is only overwritten once all of it is encoded and fits.
+/// blocks themselves (in place): a block is only overwritten once all of it is encoded and fits. No page
+/// may then be in the batch twice: where requests share one, name it once, or its numbers are lost.
 /// Packed: blocks follow each other in the order of the batch, each at a multiple of kBlockAlign; those of
 /// every call begin at `packed`, and its offsets and total count from there, also for some layers only.
 struct encoded_places {
@@ -150,9 +151,10 @@ class codec {
   /// Decodes what encode_async wrote, into `numbers`. `statuses` [layers][items] tells of each block:
   /// ok; does_not_fit (it had stayed raw, and is not in this cache); truncated, corrupt,
   /// wrong_prediction (the numbers written are worth nothing); or what else in.statuses says of it.
-  /// `in_place`: `statuses` must not be in.statuses, and no block may be in the batch twice. Slots are the
-  /// blocks of `numbers` themselves; then `wanted` must be everything, a
-  /// block that had stayed raw is ok, and one that cannot be decoded keeps its compressed bytes.
+  /// `statuses` may be in.statuses.
+  /// `in_place`: slots are the blocks of `numbers` themselves; then `wanted` must be everything, a
+  /// block that had stayed raw is ok, and one that cannot be decoded keeps its compressed bytes. No
+  /// page may be in the batch twice, as in encoding.
   result<done> decode_async(const block_batch& batch, const stored_places& in,
                             const paged_cache& means, const paged_cache& numbers, bool in_place,
                             const wanted_range& wanted, status* statuses, workspace room,
