@@ -34,9 +34,6 @@ result<done> check_packed(const encoded_places& out) {
   return done{};
 }
 
-constexpr policy kPolicy = policy_of(0);  // threads are the same for all architectures
-static_assert(kPolicy.encode_apart.threads == kPolicy.encode.threads);
-
 }  // namespace
 
 struct codec::state {
@@ -54,20 +51,18 @@ struct codec::state {
   ~state() { cudaFree(memory); }
 
   result<done> prepare(const device_properties& device) {
-    const auto to = [&](prepared_kernel& k, const kernel_entry& entry,
-                        std::uint32_t threads) -> result<done> {
-      auto made = prepared_kernel::make(entry, threads, plan, device);
+    const auto to = [&](prepared_kernel& k, const kernel_entry& entry) -> result<done> {
+      auto made = prepared_kernel::make(entry, plan, device);
       if (!made) return made.failure();
       k = *made;
       return done{};
     };
     for (const bool encode : {false, true})
       for (const bool one_row : {false, true})
-        if (auto ok = to(kernels[encode][one_row], find(encode, used_profile->content(), one_row),
-                         (encode ? kPolicy.encode : kPolicy.decode).threads);
+        if (auto ok = to(kernels[encode][one_row], find(encode, used_profile->content(), one_row));
             !ok)
           return ok;
-    return to(compact, find_compact_kernel(), kPolicy.move.threads);
+    return to(compact, find_compact_kernel());
   }
 
   /// Do the heads of every token follow each other?

@@ -6,12 +6,15 @@
 #include <skv/number/format.hpp>
 #include <skv/predict/mean.hpp>
 
+#include "tuning.hpp"
+
 namespace skv::cuda {
 
 /// A kernel: its only argument is its parameters, as in parameters.hpp.
 struct kernel_entry {
   const void* function = nullptr;  ///< null: there is no such coding
   std::size_t (*shared_bytes)(std::uint32_t round_blocks, std::uint32_t tiles) = nullptr;
+  occupancy on{};
 };
 
 /// Defined for every format of kFormats, each in an object of its own: kernels take long to compile.

@@ -12,8 +12,6 @@ namespace {
 
 error bad(std::string what) { return fail(status::invalid_argument, std::move(what)); }
 
-constexpr linear_policy kPolicy = linear_policy_of(0);  // threads are the same everywhere
-
 }  // namespace
 
 struct linear::state {
@@ -32,25 +30,22 @@ struct linear::state {
   result<done> prepare(const linear_model& model) {
     auto device = device_properties::current();
     if (!device) return device.failure();
-    const auto to = [&](prepared_kernel& k, const kernel_entry& entry,
-                        const occupancy& of) -> result<done> {
-      auto made = prepared_kernel::make(entry, of.threads, 0, 0, *device);
+    const auto to = [&](prepared_kernel& k, const kernel_entry& entry) -> result<done> {
+      auto made = prepared_kernel::make(entry, block_plan{}, *device);
       if (!made) return made.failure();
       k = *made;
       return done{};
     };
-    if (auto ok = to(hide, find_hide_kernel(), kPolicy.product); !ok) return ok;
-    if (auto ok = to(predict, find_predict_kernel(mean.id), kPolicy.product); !ok) return ok;
-    if (auto ok = to(update, find_update_kernel(target.id, mean.id), kPolicy.update); !ok)
-      return ok;
-    if (auto ok = to(take, find_take_kernel(), kPolicy.update); !ok) return ok;
+    if (auto ok = to(hide, find_hide_kernel()); !ok) return ok;
+    if (auto ok = to(predict, find_predict_kernel(mean.id)); !ok) return ok;
+    if (auto ok = to(update, find_update_kernel(target.id, mean.id)); !ok) return ok;
+    if (auto ok = to(take, find_take_kernel()); !ok) return ok;
     for (const linear_outside& o : model.outside) {
       update_draft.emplace_back();
       draft_formats.push_back(find_format(o.format).value_or(target));
       if (o.kind != outside_kind::draft) continue;
       const format_id f = draft_formats.back().id;
-      if (auto ok = to(update_draft.back(), find_update_kernel(f, f), kPolicy.update); !ok)
-        return ok;
+      if (auto ok = to(update_draft.back(), find_update_kernel(f, f)); !ok) return ok;
     }
     return done{};
   }
@@ -108,9 +103,9 @@ struct linear::state {
   template <class Parameters>
   static result<done> launch(const prepared_kernel& k, std::uint64_t work, launch_limits limits,
                              Parameters p, void* stream) {
-    const std::uint64_t most = k.blocks_within(limits);
-    const auto blocks = static_cast<std::uint32_t>(work < most ? work : most);
-    return blocks == 0 ? result<done>(done{}) : k.launch(blocks, p, stream);
+    schedule s = k.grid_of(limits);
+    if (work < s.grid_blocks) s.grid_blocks = static_cast<std::uint32_t>(work);
+    return work == 0 ? result<done>(done{}) : k.launch(s, p, stream);
   }
 };
 

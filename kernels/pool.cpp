@@ -6,8 +6,6 @@
 namespace skv::cuda {
 namespace {
 
-constexpr std::uint32_t kThreads = policy_of(0).move.threads;  // the same for all architectures
-
 error bad(std::string what) { return fail(status::invalid_argument, std::move(what)); }
 
 }  // namespace
@@ -27,7 +25,7 @@ struct pool::state {
     for (const auto& [kernel, entry] :
          {std::pair{&store, find_store_kernel()}, std::pair{&load, find_load_kernel()},
           std::pair{&drop, find_drop_kernel()}, std::pair{&clear, find_clear_kernel()}}) {
-      auto made = prepared_kernel::make(entry, kThreads, plan, *device);
+      auto made = prepared_kernel::make(entry, plan, *device);
       if (!made) return made.failure();
       *kernel = *made;
     }
@@ -148,9 +146,7 @@ result<done> pool::drop_async(const block_batch& batch, const pool_entries& entr
 result<done> pool::clear_async(void* stream) const {
   const state& s = *state_;
   clear_parameters p{s.ref};
-  schedule all;
-  all.grid_blocks = s.clear.resident_blocks;
-  return s.clear.launch(all, p, stream);
+  return s.clear.launch(s.clear.grid_of({}), p, stream);
 }
 
 }  // namespace skv::cuda

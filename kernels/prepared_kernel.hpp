@@ -35,71 +35,87 @@ struct device_properties {
   }
 };
 
-struct prepared_kernel {
-  const void* function = nullptr;
-  std::uint32_t threads = 0;
-  std::uint32_t resident_blocks = 0;  ///< on all multiprocessors
-  std::uint32_t multiprocessors = 0;
-  std::size_t shared_bytes = 0;
+/// A kernel on one device, in blocks of two sizes: those of which a multiprocessor runs most threads, and the
+/// largest ones, which have one for themselves where multiprocessors are counted.
+class prepared_kernel {
+ public:
+  prepared_kernel() = default;
 
   /// A kernel for blocks of a plan, on the current device.
-  static result<prepared_kernel> make(const kernel_entry& entry, std::uint32_t threads,
-                                      const block_plan& plan, const device_properties& device) {
-    return make(entry, threads, make_schedule(plan, 1, threads / kLanes, 1, false).round_blocks,
-                plan.tiles, device);
-  }
-  static result<prepared_kernel> make(const kernel_entry& entry, std::uint32_t threads,
-                                      std::uint32_t round_blocks, std::uint32_t tiles,
+  static result<prepared_kernel> make(const kernel_entry& entry, const block_plan& plan,
                                       const device_properties& device) {
     if (entry.function == nullptr) return fail(status::unsupported, "there is no such coding");
     prepared_kernel k;
-    k.function = entry.function;
-    k.threads = threads;
-    k.multiprocessors = device.multiprocessors;
-    k.shared_bytes = entry.shared_bytes(round_blocks, tiles);
+    k.function_ = entry.function;
+    k.multiprocessors_ = device.multiprocessors;
     cudaFuncAttributes compiled{};
-    cudaError_t e = cudaFuncGetAttributes(&compiled, k.function);
+    cudaError_t e = cudaFuncGetAttributes(&compiled, k.function_);
     if (e != cudaSuccess) return device_error(e, "a kernel cannot be loaded");
     const std::size_t most = device.max_shared_bytes - compiled.sharedSizeBytes;
-    if (k.shared_bytes > most)
-      return fail(status::unsupported, "a block needs " + std::to_string(k.shared_bytes) +
-                                           " bytes of shared memory: make tiles larger");
     // The limit is the function's, and others launch it with other plans: never less than all.
-    e = cudaFuncSetAttribute(k.function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+    e = cudaFuncSetAttribute(k.function_, cudaFuncAttributeMaxDynamicSharedMemorySize,
                              static_cast<int>(most));
-    int blocks = 0;
-    if (e == cudaSuccess)
-      e = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, k.function,
-                                                        static_cast<int>(threads), k.shared_bytes);
     if (e != cudaSuccess) return device_error(e, "a kernel cannot be loaded");
-    if (blocks == 0) return fail(status::unsupported, "a kernel does not fit this device");
-    k.resident_blocks = static_cast<std::uint32_t>(blocks) * device.multiprocessors;
-    return k;
+    for (std::uint32_t threads = entry.on.threads;; threads += entry.on.threads) {
+      block_size s{threads, 0,
+                   entry.shared_bytes(round_blocks_of(plan, threads / kLanes), plan.tiles)};
+      int blocks = 0;
+      if (s.shared_bytes <= most)
+        e = cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+            &blocks, k.function_, static_cast<int>(threads), s.shared_bytes);
+      if (e != cudaSuccess) return device_error(e, "a kernel cannot be loaded");
+      s.per_multiprocessor = static_cast<std::uint32_t>(blocks);
+      if (s.resident_threads() > k.many_.resident_threads()) k.many_ = s;
+      if (blocks != 0) k.alone_ = s;
+      if (threads >= entry.on.most_threads) break;
+    }
+    if (k.many_.per_multiprocessor != 0) return k;
+    const std::size_t needed = entry.shared_bytes(round_blocks_of(plan, 1), plan.tiles);
+    return fail(status::unsupported, needed > most
+                                         ? "a block needs " + std::to_string(needed) +
+                                               " bytes of shared memory: make tiles larger"
+                                         : std::string("a kernel does not fit this device"));
   }
 
-  /// Blocks that run at once on the multiprocessors that may be used.
-  std::uint32_t blocks_within(launch_limits limits) const {
-    std::uint32_t used = multiprocessors;
-    if (limits.multiprocessors != 0 && limits.multiprocessors < used) used = limits.multiprocessors;
-    return resident_blocks / multiprocessors * used;
+  /// As many blocks as run at once on the multiprocessors that may be used.
+  schedule grid_of(launch_limits limits) const {
+    const bool is_limited =
+        limits.multiprocessors != 0 && limits.multiprocessors < multiprocessors_;
+    const block_size& of = is_limited ? alone_ : many_;
+    schedule s;
+    s.threads = of.threads;
+    s.shared_bytes = of.shared_bytes;
+    s.grid_blocks = is_limited ? limits.multiprocessors : multiprocessors_ * of.per_multiprocessor;
+    return s;
   }
   schedule schedule_of(const block_plan& plan, std::uint32_t items, launch_limits limits,
                        bool staged) const {
-    return make_schedule(plan, items, threads / kLanes, blocks_within(limits), staged);
+    const schedule most = grid_of(limits);
+    schedule s = make_schedule(plan, items, most.threads / kLanes, most.grid_blocks, staged);
+    s.shared_bytes = most.shared_bytes;
+    return s;
   }
 
   template <class Parameters>
   result<done> launch(const schedule& s, Parameters& p, void* stream) const {
-    return launch(s.grid_blocks, p, stream);
-  }
-  template <class Parameters>
-  result<done> launch(std::uint32_t grid_blocks, Parameters& p, void* stream) const {
     void* arguments[] = {&p};
-    const cudaError_t e = cudaLaunchKernel(function, dim3(grid_blocks), dim3(threads), arguments,
-                                           shared_bytes, static_cast<cudaStream_t>(stream));
+    const cudaError_t e =
+        cudaLaunchKernel(function_, dim3(s.grid_blocks), dim3(s.threads), arguments, s.shared_bytes,
+                         static_cast<cudaStream_t>(stream));
     if (e != cudaSuccess) return device_error(e, "a kernel was not launched");
     return done{};
   }
+
+ private:
+  struct block_size {
+    std::uint32_t threads = 0, per_multiprocessor = 0;
+    std::size_t shared_bytes = 0;
+
+    std::uint32_t resident_threads() const { return threads * per_multiprocessor; }
+  };
+  const void* function_ = nullptr;
+  std::uint32_t multiprocessors_ = 0;
+  block_size many_, alone_;
 };
 
 /// The plan of a launch: that of a geometry, for a batch's layers.

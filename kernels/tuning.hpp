@@ -5,28 +5,31 @@
 
 namespace skv::cuda {
 
-/// Threads per block, and how many blocks registers must leave room for on a multiprocessor.
 struct occupancy {
-  std::uint32_t threads, blocks;
+  std::uint32_t threads;       ///< of a block: small ones share little work evenly
+  std::uint32_t most_threads;  ///< of a block that has a multiprocessor for itself
+  std::uint32_t resident;      ///< threads that registers must leave room for on a multiprocessor
 };
 
 struct policy {
   occupancy encode, decode;
   occupancy encode_apart;  ///< without means, where heads lie apart: it takes more registers
   occupancy move;          ///< of kernels that copy compressed blocks
-};
-
-/// `architecture` is 10 * major + minor. Decoding shares a table of 48 or 96 KiB per block, so its
-/// blocks are large; what only copies needs as many threads as a multiprocessor runs, which is 1,536
-/// or more. All is the same everywhere: code for 80 also runs on 86 and 89.
-constexpr policy policy_of(int /*architecture*/) {
-  return {{256, 4}, {512, 2}, {256, 3}, {256, 6}};
-}
-
-/// Of linear propagation. Two blocks of tiles at a time: one multiplies while the other finishes its sums.
-struct linear_policy {
+  // Of linear propagation. Two blocks of tiles at a time: one multiplies while the other finishes its sums.
   occupancy product, update;
 };
-constexpr linear_policy linear_policy_of(int /*architecture*/) { return {{256, 2}, {256, 4}}; }
+
+/// `architecture` is 10 * major + minor. Half of a multiprocessor's threads, of which each needs 64 registers,
+/// hide what coding waits for; what only copies needs all of them. Only `resident` may differ between
+/// architectures: the host launches code that was compiled for any.
+constexpr policy policy_of(int architecture) {
+  const bool is_large = architecture == 80 || (architecture >= 90 && architecture < 110);
+  return {.encode = {256, 1024, 1024},
+          .decode = {512, 1024, 1024},
+          .encode_apart = {256, 768, 768},
+          .move = {256, 512, is_large ? 2048u : 1536u},
+          .product = {256, 256, 512},
+          .update = {256, 256, 1024}};
+}
 
 }  // namespace skv::cuda

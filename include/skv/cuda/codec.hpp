@@ -95,7 +95,9 @@ inline constexpr std::uint32_t kBlockAlign = 16;
 
 /// What a call may use of the device.
 struct launch_limits {
-  std::uint32_t multiprocessors = 0;  ///< SMs to run on; 0: all
+  /// At most so many SMs are used, and the others left alone: the grid has one block for each, which is as
+  /// large as there can be and stays until all is done. 0: all.
+  std::uint32_t multiprocessors = 0;
 };
 
 /// Room that a call works in. Its content does not matter and need not be kept.
