@@ -12,20 +12,6 @@ namespace {
 
 error bad(std::string what) { return fail(status::invalid_argument, std::move(what)); }
 
-kernel_entry find(bool encode, const profile_content& p, bool one_row) {
-  const auto of = [&]<format_id T>() {
-    return encode ? find_encode_kernel<T>(p.source, p.mean, one_row)
-                  : find_decode_kernel<T>(p.source, p.mean, one_row);
-  };
-  switch (p.target) {
-    case format_id::bf16: return of.template operator()<format_id::bf16>();
-    case format_id::fp16: return of.template operator()<format_id::fp16>();
-    case format_id::e4m3: return of.template operator()<format_id::e4m3>();
-    case format_id::e5m2: return of.template operator()<format_id::e5m2>();
-  }
-  return {};
-}
-
 result<done> check_packed(const encoded_places& out) {
   if (out.offsets == nullptr || out.total_bytes == nullptr)
     return bad("packed blocks need offsets and a total");
@@ -57,9 +43,12 @@ struct codec::state {
       k = *made;
       return done{};
     };
+    const profile_content& content = used_profile->content();
     for (const bool encode : {false, true})
       for (const bool one_row : {false, true})
-        if (auto ok = to(kernels[encode][one_row], find(encode, used_profile->content(), one_row));
+        if (auto ok = to(
+                kernels[encode][one_row],
+                find_coding_kernel(encode, content.target, content.source, content.mean, one_row));
             !ok)
           return ok;
     return to(compact, find_compact_kernel());
@@ -76,13 +65,18 @@ struct codec::state {
     return true;
   }
 
-  result<done> check(const paged_cache& cache, number_format f, const char* what) const {
-    if (auto ok = check_blocks(cache.blocks, what); !ok) return ok;
-    bool aligned = are_aligned(cache.blocks, f.bytes());
-    for (std::uint32_t i = 0; i < plan.tensor_count; ++i)
-      if (plan.tensors[i].opaque_bytes == 0) aligned &= is_aligned(cache.tensors[i], f.bytes());
-    if (!aligned) return misaligned(what, f.bytes());
-    return done{};
+  /// A cache as kernels want it. `is_mean`: it need not have opaque bytes.
+  result<paged_cache> checked(const paged_cache& given, number_format f, bool is_mean) const {
+    const paged_cache cache = with_own_blocks(given);
+    for (std::uint32_t i = 0; i < plan.tensor_count; ++i) {
+      const bool is_opaque = plan.tensors[i].opaque_bytes != 0;
+      if (is_opaque && is_mean) continue;
+      if (auto ok = check_place(cache.tensors[i], is_opaque ? 1 : f.bytes(),
+                                is_mean ? "means" : "numbers");
+          !ok)
+        return ok.failure();
+    }
+    return cache;
   }
 
   template <class Parameters>
@@ -179,9 +173,10 @@ result<done> codec::encode_async(const block_batch& batch, const paged_cache& nu
   const auto plan = plan_of(s.plan, batch);
   if (!plan) return plan.failure();
   const bool given = s.used_profile->content().source == mean_source::given;
-  if (auto ok = s.check(numbers, s.target, "numbers"); !ok) return ok;
-  if (given)
-    if (auto ok = s.check(means, s.mean, "means"); !ok) return ok;
+  const auto checked = s.checked(numbers, s.target, false);
+  if (!checked) return checked.failure();
+  const auto predicted = given ? s.checked(means, s.mean, true) : paged_cache{};
+  if (!predicted) return predicted.failure();
   if (out.records == nullptr || out.sizes == nullptr || out.statuses == nullptr)
     return bad("records, sizes and statuses must be given");
   if (auto ok = out.packed != nullptr ? check_packed(out) : check_slots(out.slots); !ok) return ok;
@@ -192,8 +187,8 @@ result<done> codec::encode_async(const block_batch& batch, const paged_cache& nu
   encode_parameters p{};
   p.plan = *plan;
   p.batch = batch;
-  p.numbers = numbers;
-  p.means = means;
+  p.numbers = *checked;
+  p.means = *predicted;
   p.out = out;
   p.channels_dev = s.encode_channels_dev;
   p.table_dev = s.encode_table_dev;
@@ -233,9 +228,10 @@ result<done> codec::decode_async(const block_batch& batch, const stored_places& 
   const auto plan = plan_of(s.plan, batch);
   if (!plan) return plan.failure();
   const bool given = s.used_profile->content().source == mean_source::given;
-  if (auto ok = s.check(numbers, s.target, "numbers"); !ok) return ok;
-  if (given)
-    if (auto ok = s.check(means, s.mean, "means"); !ok) return ok;
+  const auto checked = s.checked(numbers, s.target, false);
+  if (!checked) return checked.failure();
+  const auto predicted = given ? s.checked(means, s.mean, true) : paged_cache{};
+  if (!predicted) return predicted.failure();
   if (auto ok = check_stored(in); !ok) return ok;
   if (in.records == nullptr || statuses == nullptr)
     return bad("records and statuses must be given");
@@ -250,8 +246,8 @@ result<done> codec::decode_async(const block_batch& batch, const stored_places& 
   decode_parameters p{};
   p.plan = *plan;
   p.batch = batch;
-  p.numbers = numbers;
-  p.means = means;
+  p.numbers = *checked;
+  p.means = *predicted;
   p.in = in;
   p.wanted = wanted;
   p.statuses = statuses;

@@ -84,7 +84,7 @@ struct decode_kernel : decode_parameters {
                            const std::uint32_t* table, const std::byte* staged) const {
     // Not a batch_block, whose index would take registers through all of it.
     const std::uint32_t layer = batch.first_layer + block / items, item = block % items;
-    if (!numbers.blocks.exists(item)) return status::ok;
+    if (!exists(plan, numbers, layer, item)) return status::ok;
     const stored_block s = find(block, items);
     if (s.is == status::does_not_fit && staged != nullptr) return status::ok;  // it is there, raw
     if (s.is != status::ok) return s.is;
@@ -102,25 +102,24 @@ struct decode_kernel : decode_parameters {
     if (at + record.bytes() > s.size) return status::truncated;
     const std::byte* const bytes = (staged == nullptr ? s.bytes : staged) + at;
 
-    std::byte* const to = numbers.blocks.at(layer, item);
     if (plan.tensors[p.tensor].opaque_bytes != 0) {
       if (record.mode() != tile_mode::raw || record.bytes() != p.shape.width ||
           record.tail_steps() != 0 || record.prediction_hash != 0)
         return status::corrupt;
       const row_view<const std::uint8_t> kept{bytes, 0};
-      detail::copy_rows<warp_lanes>(p.shape, kept, row_view<std::uint8_t>{p.in(numbers, to), 0});
+      detail::copy_rows<warp_lanes>(p.shape, kept,
+                                    row_view<std::uint8_t>{p.in(numbers, layer, item), 0});
       return hash_tile<warp_lanes>(p.shape, kept) == record.data_hash ? status::ok
                                                                       : status::corrupt;
     }
     page_rows<const pattern_of<Mean>, kOneRow> mean_rows{};
     if constexpr (Source == mean_source::given) {
-      if (!means.blocks.exists(item)) return status::wrong_prediction;
-      mean_rows = rows_of<const pattern_of<Mean>, kOneRow>(plan, p, means,
-                                                           means.blocks.at(layer, item), !kOneRow);
+      if (!exists(plan, means, layer, item)) return status::wrong_prediction;
+      mean_rows = rows_of<const pattern_of<Mean>, kOneRow>(plan, p, means, layer, item, !kOneRow);
     }
     return restore_tile<warp_lanes, coding, Source>(
-        p.shape, record, bytes, rows_of<number_type, kOneRow>(plan, p, numbers, to), mean_rows,
-        channels_of(plan, channels_dev, p, layer), table);
+        p.shape, record, bytes, rows_of<number_type, kOneRow>(plan, p, numbers, layer, item),
+        mean_rows, channels_of(plan, channels_dev, p, layer), table);
   }
 
   /// One warp.

@@ -70,18 +70,20 @@ struct encode_kernel : encode_parameters {
 
  private:
   /// Without the means that it needs a block stays raw.
-  SKV_DEVICE bool has_means(std::uint32_t item) const {
-    return Source != mean_source::given || means.blocks.exists(item);
+  SKV_DEVICE bool has_means(const batch_block& b) const {
+    return Source != mean_source::given || exists(plan, means, b.layer, b.item);
+  }
+  SKV_DEVICE bool has_numbers(const batch_block& b) const {
+    return exists(plan, numbers, b.layer, b.item);
   }
   SKV_DEVICE staged_tile encode(const batch_block& b, std::uint32_t tile,
                                 const std::uint32_t* table, std::byte* room) const {
     staged_tile s;
-    if (!numbers.blocks.exists(b.item) || !has_means(b.item)) return s;
+    if (!has_numbers(b) || !has_means(b)) return s;
     const tile_place p = of_warp(place_of(plan, tile, batch.tokens(b.item, plan.tokens)));
     if (p.shape.tokens == 0) return s;
-    std::byte* const at = numbers.blocks.at(b.layer, b.item);
     if (plan.tensors[p.tensor].opaque_bytes != 0) {
-      const row_view<const std::uint8_t> bytes{p.in(numbers, at), 0};
+      const row_view<const std::uint8_t> bytes{p.in(numbers, b.layer, b.item), 0};
       const row_view<std::uint8_t> kept{room, 0};
       s.record.data_hash = hash_tile<warp_lanes>(p.shape, bytes);
       detail::copy_rows<warp_lanes>(p.shape, bytes, kept);
@@ -90,11 +92,12 @@ struct encode_kernel : encode_parameters {
     } else {
       page_rows<const pattern_of<Mean>, kOneRow> mean_rows{};
       if constexpr (Source == mean_source::given)
-        mean_rows = rows_of<const pattern_of<Mean>, kOneRow>(plan, p, means,
-                                                             means.blocks.at(b.layer, b.item));
+        mean_rows = rows_of<const pattern_of<Mean>, kOneRow>(plan, p, means, b.layer, b.item);
       s = stage_tile<warp_lanes, coding, Source>(
-          p.shape, rows_of<const number_type, kOneRow>(plan, p, numbers, at), mean_rows,
-          channels_of(plan, channels_dev, p, b.layer), table, room, room + kStateBytes);
+          p.shape, rows_of<const number_type, kOneRow>(plan, p, numbers, b.layer, b.item),
+          mean_rows,
+          channels_of(plan, channels_dev, p, b.layer, kOneRow || Source != mean_source::none),
+          table, room, room + kStateBytes);
     }
     device::sync_warp();
     return s;
@@ -120,12 +123,12 @@ struct encode_kernel : encode_parameters {
       member& m = members[i];
       m.offset = offset;
       m.to = nullptr;
-      bool fits = !numbers.blocks.exists(b.item) || has_means(b.item);
+      bool fits = !has_numbers(b) || has_means(b);
       if (m.bytes != 0 && out.packed != nullptr) {
         fits = offset + m.bytes <= out.packed_bytes;
         if (fits) m.to = out.packed + offset;
       } else if (m.bytes != 0) {
-        fits = m.bytes <= out.slot_bytes && out.slots.exists(b.item);
+        fits = m.bytes <= out.slot_bytes && out.slots.exists(b.layer, b.item);
         if (fits) m.to = out.slots.at(b.layer, b.item);
       }
       offset += round_up(m.bytes, kBlockAlign);

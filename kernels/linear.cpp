@@ -83,16 +83,15 @@ struct linear::state {
     return begin(&plan.outside()[outside], 0, batch, room);
   }
 
-  static result<tensor_cache> cache_of(const paged_cache& cache, std::uint32_t tensor,
+  static result<tensor_place> cache_of(const paged_cache& cache, std::uint32_t tensor,
                                        number_format f, const char* what) {
-    if (auto ok = check_blocks(cache.blocks, what); !ok) return ok.failure();
-    if (!are_aligned(cache.blocks, f.bytes()) || !is_aligned(cache.tensors[tensor], f.bytes()))
-      return misaligned(what, f.bytes());
-    return tensor_cache{cache.blocks, cache.tensors[tensor]};
+    const tensor_place place = with_own_blocks(cache).tensors[tensor];
+    if (auto ok = check_place(place, f.bytes(), what); !ok) return ok.failure();
+    return place;
   }
   /// Not looked at if there are none.
-  result<tensor_cache> bases_of(const paged_cache& bases, std::uint32_t tensor) const {
-    if (!has_bases) return tensor_cache{};
+  result<tensor_place> bases_of(const paged_cache& bases, std::uint32_t tensor) const {
+    if (!has_bases) return tensor_place{};
     return cache_of(bases, tensor, mean, "bases");
   }
 
@@ -171,8 +170,8 @@ result<done> linear::update_async(std::uint32_t layer, std::uint32_t tensor,
   const state& s = *state_;
   const auto c = s.begin(layer, tensor, batch, room);
   if (!c) return c.failure();
-  tensor_cache of, from;  // none: there are no such tokens
-  if (numbers.blocks.base != nullptr || numbers.blocks.pointers_dev != nullptr) {
+  tensor_place of, from;  // none: there are no such tokens
+  if (with_own_blocks(numbers).tensors[tensor].blocks.are_given()) {
     const auto there = state::cache_of(numbers, tensor, s.target, "numbers");
     if (!there) return there.failure();
     const auto based = s.bases_of(bases, tensor);
@@ -206,7 +205,7 @@ result<done> linear::take_draft_async(std::uint32_t outside, const linear_batch&
   const auto c = s.begin_outside(outside, batch, room);
   if (!c) return c.failure();
   const prepared_kernel& k = s.update_draft[outside];
-  if (k.function == nullptr) return bad("outside rows: these are not a draft's");
+  if (!k.is_ready()) return bad("outside rows: these are not a draft's");
   const auto from = state::cache_of(draft, 0, s.draft_formats[outside], "draft");
   if (!from) return from.failure();
   if (!c->of.is_source) return done{};

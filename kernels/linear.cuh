@@ -27,12 +27,9 @@ struct linear_token {
     return (first == nullptr ? item * t.tokens : first[item]) + token;
   }
   /// Where the token's numbers begin; null if the cache does not have it.
-  SKV_DEVICE std::byte* in(const tensor_cache& cache, std::uint32_t layer) const {
-    if (!is_there || (cache.blocks.base == nullptr && cache.blocks.pointers_dev == nullptr) ||
-        !cache.blocks.exists(item))
-      return nullptr;
-    return cache.blocks.at(layer, item) + cache.place.offset_bytes +
-           token * cache.place.token_stride_bytes;
+  SKV_DEVICE std::byte* in(const tensor_place& cache, std::uint32_t layer) const {
+    if (!is_there || !cache.blocks.are_given() || !cache.blocks.exists(layer, item)) return nullptr;
+    return cache.blocks.at(layer, item) + cache.offset_bytes + token * cache.token_stride_bytes;
   }
 };
 
@@ -43,8 +40,8 @@ struct token_place {
   std::uint32_t position;
   bool is_item;
 
-  SKV_DEVICE token_place(const linear_rows& t, std::uint32_t row, const tensor_cache& of,
-                         const tensor_cache& based, bool has_bases) {
+  SKV_DEVICE token_place(const linear_rows& t, std::uint32_t row, const tensor_place& of,
+                         const tensor_place& based, bool has_bases) {
     const linear_token token(t, row);
     is_item = token.is_item;
     numbers = token.in(of, t.layer);
@@ -56,8 +53,8 @@ struct token_place {
 
 /// Where a channel lies behind the beginning of its token.
 template <number_format Format>
-SKV_DEVICE std::int64_t offset_of(const linear_channel& c, const tensor_cache& cache) {
-  return c.head * cache.place.head_stride_bytes + c.channel * std::int64_t{Format.bytes()};
+SKV_DEVICE std::int64_t offset_of(const linear_channel& c, const tensor_place& cache) {
+  return c.head * cache.head_stride_bytes + c.channel * std::int64_t{Format.bytes()};
 }
 template <number_format Format>
 SKV_DEVICE pattern_of<Format>* number_at(std::byte* at) {

@@ -45,12 +45,6 @@ struct linear_product_plan {
   SKV_HOST_DEVICE std::uint32_t tiles_of_rows() const { return shards * output_tiles; }
 };
 
-/// One tensor of a layer of a paged cache.
-struct tensor_cache {
-  block_places blocks;
-  tensor_place place;
-};
-
 /// The tokens of a batch, as rows.
 struct linear_rows {
   linear_batch batch;
@@ -72,7 +66,7 @@ struct predict_parameters {
   linear_rows tokens;
   linear_product_plan product;
   const std::byte* room;
-  tensor_cache bases, means;
+  tensor_place bases, means;
   const std::uint32_t* sines_dev;
   bool has_bases, turns;
   bool is_predicted;  ///< otherwise means are bases
@@ -80,7 +74,7 @@ struct predict_parameters {
 
 struct update_parameters {
   linear_rows tokens;
-  tensor_cache numbers, bases;
+  tensor_place numbers, bases;
   const linear_channel* channels;  ///< [shards][shard_channels]
   const std::uint32_t* sines_dev;
   std::byte* innovations;  ///< [rows][row_bytes]

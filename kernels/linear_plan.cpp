@@ -306,18 +306,18 @@ hide_parameters linear_plan::hide(const linear_tensor_plan& t, const linear_rows
 }
 
 predict_parameters linear_plan::predict(const linear_tensor_plan& t, const linear_rows& rows,
-                                        const tensor_cache& bases, const tensor_cache& means,
+                                        const tensor_place& bases, const tensor_place& means,
                                         const std::byte* room) const {
   return {rows,       t.to_output, room,         bases,         means,
           sines_dev_, t.has_bases, t.told.turns, t.is_predicted};
 }
 
 update_parameters linear_plan::update(const linear_told& t, const linear_rows& rows,
-                                      const tensor_cache& numbers, const tensor_cache* bases,
+                                      const tensor_place& numbers, const tensor_place* bases,
                                       std::byte* room) const {
   return {rows,
           numbers,
-          bases == nullptr ? tensor_cache{} : *bases,
+          bases == nullptr ? tensor_place{} : *bases,
           t.channels,
           sines_dev_,
           room + t.rows.first_byte * rows.rows,

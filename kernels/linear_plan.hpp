@@ -58,10 +58,10 @@ class linear_plan {
   // What the kernels get. If there are hidden values, `hide` is launched before `predict`.
   hide_parameters hide(const linear_tensor_plan& t, const linear_rows& rows, std::byte* room) const;
   predict_parameters predict(const linear_tensor_plan& t, const linear_rows& rows,
-                             const tensor_cache& bases, const tensor_cache& means,
+                             const tensor_place& bases, const tensor_place& means,
                              const std::byte* room) const;
   update_parameters update(const linear_told& t, const linear_rows& rows,
-                           const tensor_cache& numbers, const tensor_cache* bases,
+                           const tensor_place& numbers, const tensor_place* bases,
                            std::byte* room) const;
   take_parameters take(const linear_told& t, const linear_rows& rows, const outside_table& table,
                        std::byte* room) const;

@@ -71,10 +71,10 @@ SKV_DEVICE tile_place of_warp(tile_place p) {
 /// there are enough, it knows better.
 template <class Element, bool kOneRow>
 SKV_DEVICE page_rows<Element, kOneRow> rows_of(const block_plan& plan, const tile_place& p,
-                                               const paged_cache& cache, std::byte* block,
-                                               bool keep = true) {
+                                               const paged_cache& cache, std::uint32_t layer,
+                                               std::uint32_t item, bool keep = true) {
   const tensor_place& t = cache.tensors[p.tensor];
-  std::byte* data = p.in(cache, block) + device::lane() * sizeof(Element);
+  std::byte* data = p.in(cache, layer, item) + device::lane() * sizeof(Element);
   if (keep) data = device::keep(data);
   const tensor_plan& of = plan.tensors[p.tensor];
   return {data, t.token_stride_bytes,
@@ -82,11 +82,13 @@ SKV_DEVICE page_rows<Element, kOneRow> rows_of(const block_plan& plan, const til
           of.head_inverse};
 }
 
+/// `keep`: as above.
 SKV_DEVICE channel_rows channels_of(const block_plan& plan, const channel<std::uint32_t>* channels,
-                                    const tile_place& p, std::uint32_t layer) {
+                                    const tile_place& p, std::uint32_t layer, bool keep = true) {
   const std::uint32_t start = plan.channel_starts_dev[layer * kMaxTensors + p.tensor];
-  return {device::keep(channels + start + p.first_head * plan.tensors[p.tensor].head_dim +
-                       device::lane())};
+  const channel<std::uint32_t>* const mine =
+      channels + start + p.first_head * plan.tensors[p.tensor].head_dim + device::lane();
+  return {keep ? device::keep(mine) : mine};
 }
 
 /// Copies `bytes` bytes to a multiple of four, from a multiple of two, and sets what is left of the

@@ -27,7 +27,7 @@ SKV_HOST_DEVICE constexpr std::uint32_t inverse_of(std::uint32_t head_dim) {
   return ~0u / head_dim;
 }
 SKV_HOST_DEVICE constexpr std::uint32_t head_of(std::uint32_t channel, std::uint32_t inverse) {
-  return static_cast<std::uint32_t>((channel + std::uint64_t{1}) * inverse >> 32);
+  return static_cast<std::uint32_t>(std::uint64_t{channel + 1} * inverse >> 32);
 }
 
 struct block_plan {
@@ -67,13 +67,30 @@ struct tile_place {
   tile_shape shape;            ///< no tokens: nothing is there
   std::uint32_t opaque_first;  ///< opaque bytes from here on, shape.width of them
 
-  SKV_HOST_DEVICE std::byte* in(const paged_cache& cache, std::byte* block) const {
+  /// In a cache whose tensors all have blocks of their own.
+  SKV_HOST_DEVICE std::byte* in(const paged_cache& cache, std::uint32_t layer,
+                                std::uint32_t item) const {
     const tensor_place& t = cache.tensors[tensor];
-    return block + t.offset_bytes + opaque_first +
+    return t.blocks.at(layer, item) + t.offset_bytes + opaque_first +
            std::int64_t{first_token} * t.token_stride_bytes +
            std::int64_t{first_head} * t.head_stride_bytes;
   }
 };
+
+/// Does the item have a block, in all tensors, in a cache whose tensors all have blocks of their own?
+SKV_HOST_DEVICE inline bool exists(const block_plan& plan, const paged_cache& cache,
+                                   std::uint32_t layer, std::uint32_t item) {
+  for (std::uint32_t i = 0; i < plan.tensor_count; ++i)
+    if (!cache.tensors[i].blocks.exists(layer, item)) return false;
+  return true;
+}
+
+/// The cache with blocks of its own for every tensor, as kernels want it.
+inline paged_cache with_own_blocks(paged_cache cache) {
+  for (tensor_place& t : cache.tensors)
+    if (!t.blocks.are_given()) t.blocks = cache.blocks;
+  return cache;
+}
 
 /// Tile `tile` of a block with `tokens` tokens.
 SKV_HOST_DEVICE inline tile_place place_of(const block_plan& plan, std::uint32_t tile,

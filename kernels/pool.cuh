@@ -149,7 +149,7 @@ struct load_kernel : load_parameters {
     }
     const std::uint32_t bytes = pool.holds(m.entry) ? pool.bytes(m.entry) : 0;
     if (!pool.holds(m.entry) || bytes > out.slot_bytes ||
-        (bytes != 0 && !out.slots.exists(b.item))) {
+        (bytes != 0 && !out.slots.exists(b.layer, b.item))) {
       m.is = status::invalid_argument;
       return m;
     }

@@ -35,6 +35,22 @@ struct device_properties {
   }
 };
 
+/// The kernel that encodes, or decodes.
+inline kernel_entry find_coding_kernel(bool encode, format_id target, mean_source source,
+                                       format_id mean, bool one_row) {
+  const auto of = [&]<format_id T>() {
+    return encode ? find_encode_kernel<T>(source, mean, one_row)
+                  : find_decode_kernel<T>(source, mean, one_row);
+  };
+  switch (target) {
+    case format_id::bf16: return of.template operator()<format_id::bf16>();
+    case format_id::fp16: return of.template operator()<format_id::fp16>();
+    case format_id::e4m3: return of.template operator()<format_id::e4m3>();
+    case format_id::e5m2: return of.template operator()<format_id::e5m2>();
+  }
+  return {};
+}
+
 /// A kernel on one device, in blocks of two sizes: those of which a multiprocessor runs most threads, and the
 /// largest ones, which have one for themselves where multiprocessors are counted.
 class prepared_kernel {
@@ -77,6 +93,7 @@ class prepared_kernel {
                                          : std::string("a kernel does not fit this device"));
   }
 
+  bool is_ready() const { return function_ != nullptr; }
   /// As many blocks as run at once on the multiprocessors that may be used.
   schedule grid_of(launch_limits limits) const {
     const bool is_limited =
@@ -140,32 +157,28 @@ inline result<done> check_room(const workspace& room, std::size_t needed) {
   return done{};
 }
 
-/// Blocks that exist; and do they, and tensors within them, begin at multiples of numbers?
-inline result<done> check_blocks(const block_places& b, const char* what) {
-  if (b.base == nullptr && b.pointers_dev == nullptr)
+/// A tensor that has blocks, of numbers of so many bytes, which begin at multiples of that.
+inline result<done> check_place(const tensor_place& t, std::int64_t number_bytes,
+                                const char* what) {
+  const block_places& b = t.blocks;
+  if (!b.are_given())
     return fail(status::invalid_argument,
                 std::string(what) + ": there is neither a base nor pointers");
+  const auto is_aligned = [number_bytes](std::int64_t a) { return a % number_bytes == 0; };
+  const auto base = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(b.base));
+  if (!is_aligned(base) || !is_aligned(b.layer_stride_bytes) || !is_aligned(b.block_stride_bytes) ||
+      !is_aligned(t.offset_bytes) || !is_aligned(t.token_stride_bytes) ||
+      !is_aligned(t.head_stride_bytes))
+    return fail(status::invalid_argument, std::string(what) +
+                                              ": numbers must be aligned to their " +
+                                              std::to_string(number_bytes) + " bytes");
   return done{};
-}
-inline bool are_aligned(const block_places& b, std::int64_t number_bytes) {
-  return reinterpret_cast<std::uintptr_t>(b.base) % static_cast<std::uintptr_t>(number_bytes) ==
-             0 &&
-         b.layer_stride_bytes % number_bytes == 0 && b.block_stride_bytes % number_bytes == 0;
-}
-inline bool is_aligned(const tensor_place& t, std::int64_t number_bytes) {
-  return t.offset_bytes % number_bytes == 0 && t.token_stride_bytes % number_bytes == 0 &&
-         t.head_stride_bytes % number_bytes == 0;
-}
-inline error misaligned(const char* what, std::int64_t number_bytes) {
-  return fail(status::invalid_argument, std::string(what) + ": numbers must be aligned to their " +
-                                            std::to_string(number_bytes) + " bytes");
 }
 
 /// Slots that may be written.
 inline result<done> check_slots(const block_places& slots) {
-  if (slots.pointers_dev == nullptr &&
-      (slots.base == nullptr || reinterpret_cast<std::uintptr_t>(slots.base) % kTileAlign != 0 ||
-       slots.layer_stride_bytes % kTileAlign != 0 || slots.block_stride_bytes % kTileAlign != 0))
+  if (!slots.are_given() || reinterpret_cast<std::uintptr_t>(slots.base) % kTileAlign != 0 ||
+      slots.layer_stride_bytes % kTileAlign != 0 || slots.block_stride_bytes % kTileAlign != 0)
     return fail(status::invalid_argument, "slots must exist and begin at multiples of 4");
   return done{};
 }
@@ -176,7 +189,7 @@ inline result<done> check_stored(const stored_places& in) {
       (in.packed != nullptr && in.offsets == nullptr))
     return fail(status::invalid_argument,
                 "sizes, statuses and, for packed blocks, offsets must be given");
-  if (in.packed == nullptr && in.slots.base == nullptr && in.slots.pointers_dev == nullptr)
+  if (in.packed == nullptr && !in.slots.are_given())
     return fail(status::invalid_argument, "there are no slots");
   return done{};
 }

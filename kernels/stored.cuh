@@ -24,7 +24,7 @@ SKV_DEVICE stored_block find_stored(const block_plan& plan, const stored_places&
     s.is = status::corrupt;
   } else if (in.packed == nullptr) {
     if (s.size > in.slot_bytes) s.is = status::corrupt;
-    if (in.slots.exists(b.item))
+    if (in.slots.exists(b.layer, b.item))
       s.bytes = in.slots.at(b.layer, b.item);
     else if (s.size != 0)
       s.is = status::corrupt;

@@ -23,7 +23,7 @@ struct recurrence_kernel : recurrence_parameters {
          i < batch.item_count() * tokens * width; i += device::blocks() * device::threads()) {
       const std::uint32_t channel = i % width, token = i / width % tokens,
                           item = i / width / tokens;
-      if (token >= batch.tokens(item, tokens) || !cache.blocks.exists(item)) continue;
+      if (token >= batch.tokens(item, tokens) || !cache.blocks.exists(layer, item)) continue;
       f(cache.blocks.at(layer, item) + place.offset_bytes + token * place.token_stride_bytes +
             channel / head_dim * place.head_stride_bytes +
             channel % head_dim * (magnitude_bits == 7 ? 1 : 2),

@@ -80,7 +80,7 @@ void expect_packed(const device_scene& d, const cuda::stored_places& in, const p
       return;
     }
     if (p.statuses[index] == status::corrupt) {
-      const bool no_slot = !in.slots.exists(item) && size != 0;
+      const bool no_slot = !in.slots.exists(layer, item) && size != 0;
       ASSERT_TRUE(size % 4 != 0 || size > in.slot_bytes || no_slot);
       ASSERT_EQ(p.sizes[index], 0u);
       return;

@@ -132,7 +132,7 @@ struct device_scene {
   std::byte* block(std::uint32_t layer, std::uint32_t item) const {
     return numbers_at.cache.blocks.at(layer, item);
   }
-  bool exists(std::uint32_t item) const { return numbers_at.cache.blocks.exists(item); }
+  bool exists(std::uint32_t item) const { return numbers_at.cache.blocks.exists(0, item); }
   /// Every block of the batch as it is now, in its order.
   template <class F>
   void each_block(F&& f) const {
@@ -147,7 +147,7 @@ struct device_scene {
   void use_pointers() {
     const auto point = [&](const buffer<std::byte*>& to, cuda::block_places& places) {
       for (std::uint32_t i = 0; i < scene.items; ++i)
-        to[i] = places.exists(i) ? places.at(0, i) : nullptr;
+        to[i] = places.exists(0, i) ? places.at(0, i) : nullptr;
       places.pointers_dev = to.data();
       places.indices_dev = nullptr;
       places.base = nullptr;
@@ -197,8 +197,8 @@ struct device_scene {
     auto* const start = reinterpret_cast<std::byte*>(work.data());
     const cuda::encode_parameters p{plan,
                                     batch(),
-                                    numbers_at.cache,
-                                    means_at.cache,
+                                    with_own_blocks(numbers_at.cache),
+                                    with_own_blocks(means_at.cache),
                                     places(how, room),
                                     encode_table.data(),
                                     encode_channels.data(),
@@ -223,8 +223,8 @@ struct device_scene {
     auto* const start = reinterpret_cast<std::byte*>(work.data());
     const cuda::decode_parameters p{plan,
                                     batch(),
-                                    numbers_at.cache,
-                                    means_at.cache,
+                                    with_own_blocks(numbers_at.cache),
+                                    with_own_blocks(means_at.cache),
                                     stored(how, room),
                                     wanted,
                                     decoded.data(),

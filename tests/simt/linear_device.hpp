@@ -64,15 +64,13 @@ struct linear_device {
     for (std::uint32_t layer = 0; layer < d.plan.layers; ++layer)
       for (std::uint32_t i = 0; i < d.plan.tensor_count; ++i, ++g.seed) {
         const cuda::linear_tensor_plan& t = *plan.find(layer, i);
-        const auto cache = [&](const laid_out& of) {
-          return cuda::tensor_cache{of.cache.blocks, of.cache.tensors[i]};
-        };
+        const auto cache = [&](const laid_out& of) { return with_own_blocks(of.cache).tensors[i]; };
         report r;
         if (t.to_hidden.output_count != 0) r = run<Hide>(plan.hide(t, rows(layer), at), g);
         if (!r) return r;
         r = run<Predict>(plan.predict(t, rows(layer), cache(bases_at), cache(d.means_at), at), g);
         if (!r) return r;
-        const cuda::tensor_cache based = cache(bases_at);
+        const cuda::tensor_place based = cache(bases_at);
         if (t.told.is_source)
           r = run<cuda::update_kernel<Target, Mean>>(
               plan.update(t.told, rows(layer), cache(d.numbers_at), t.has_bases ? &based : nullptr,

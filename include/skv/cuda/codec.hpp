@@ -64,7 +64,8 @@ struct encoded_places {
   std::uint64_t* total_bytes = nullptr;  ///< of all packed blocks, those that do not fit included
 };
 
-/// Where compressed blocks are, as encoding left them. None of these arrays is trusted.
+/// Where compressed blocks are, as encoding left them. None of these arrays is trusted, but for those that say
+/// where slots are.
 struct stored_places {
   block_places slots;
   std::uint32_t slot_bytes = 0;

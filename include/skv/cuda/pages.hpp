@@ -9,35 +9,56 @@
 namespace skv::cuda {
 
 /// Where the blocks of a batch begin. A batch has items (pages of requests) and layers; a block is
-/// one item in one layer. All pointers are device pointers.
+/// one item in one layer. All pointers are device pointers, also those in arrays.
+///
+/// Either by a number: layer l begins at `base + l * layer_stride_bytes`, or at `layer_bases_dev[l]`, and in it
+/// block b at `b * block_stride_bytes`. Or by a pointer: `pointers_dev[l * pointer_layer_stride + item] +
+/// l * layer_stride_bytes`. Layers count from the geometry's first.
 struct block_places {
   std::byte* base = nullptr;
   std::int64_t layer_stride_bytes = 0;
   std::int64_t block_stride_bytes = 0;
-  /// [items], the index of the item's block; null: item i is block i. A negative index is no block:
+  /// [items], the number of the item's block; null: item i is block i. A negative number is no block:
   /// the item is skipped.
   const std::int32_t* indices_dev = nullptr;
-  /// [items], where the item's block begins in layer 0; then `base` and indices are not used.
+  /// [items], or, with `pointer_layer_stride` pointers for each, [layers][pointer_layer_stride]; then nothing else
+  /// is used but the layers' stride. A null pointer is no block.
   std::byte* const* pointers_dev = nullptr;
+  std::int64_t pointer_layer_stride = 0;
+  /// [layers] of the geometry, for layers in allocations of their own; then `base` is not used, nor the layers'
+  /// stride.
+  std::byte* const* layer_bases_dev = nullptr;
 
-  SKV_HOST_DEVICE bool exists(std::uint32_t item) const {
-    if (pointers_dev != nullptr) return pointers_dev[item] != nullptr;
+  /// Has anything been said?
+  SKV_HOST_DEVICE bool are_given() const {
+    return base != nullptr || layer_bases_dev != nullptr || pointers_dev != nullptr;
+  }
+  SKV_HOST_DEVICE bool exists(std::uint32_t layer, std::uint32_t item) const {
+    if (pointers_dev != nullptr) return pointer(layer, item) != nullptr;
     return indices_dev == nullptr || indices_dev[item] >= 0;
   }
   SKV_HOST_DEVICE std::byte* at(std::uint32_t layer, std::uint32_t item) const {
-    const std::int64_t index = indices_dev == nullptr ? std::int64_t{item} : indices_dev[item];
+    if (pointers_dev != nullptr) return pointer(layer, item) + layer * layer_stride_bytes;
+    const std::int64_t number = indices_dev == nullptr ? std::int64_t{item} : indices_dev[item];
     std::byte* const start =
-        pointers_dev == nullptr ? base + index * block_stride_bytes : pointers_dev[item];
-    return start + layer * layer_stride_bytes;
+        layer_bases_dev == nullptr ? base + layer * layer_stride_bytes : layer_bases_dev[layer];
+    return start + number * block_stride_bytes;
+  }
+
+ private:
+  SKV_HOST_DEVICE std::byte* pointer(std::uint32_t layer, std::uint32_t item) const {
+    return pointers_dev[layer * pointer_layer_stride + item];
   }
 };
 
-/// Where a tensor lies in its block: channels are contiguous; tokens and heads have strides. The
-/// offset may lead out of the block, into a second allocation with the same block strides.
+/// Where a tensor lies in its block: channels are contiguous; tokens and heads have strides.
 struct tensor_place {
   std::int64_t offset_bytes = 0;
   std::int64_t token_stride_bytes = 0;
   std::int64_t head_stride_bytes = 0;
+  /// Its own blocks, if it does not lie in those of its cache: K and V, or scales, in arrays of their own. For
+  /// an item that is skipped in any of its tensors, all are.
+  block_places blocks = {};
 };
 
 /// At most K, V and two more.
@@ -45,7 +66,7 @@ inline constexpr std::uint32_t kMaxTensors = 4;
 
 /// A paged cache: blocks, and the tensors within each, in the order of the block_geometry.
 struct paged_cache {
-  block_places blocks;
+  block_places blocks;  ///< not needed where every tensor has its own
   tensor_place tensors[kMaxTensors];
 };
 
