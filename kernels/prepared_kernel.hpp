@@ -140,7 +140,8 @@ inline result<block_plan> plan_of(const block_plan& geometry, const block_batch&
   const auto range = layers_of(batch, geometry.layers);
   if (!range) return range.failure();
   if (std::uint64_t{batch.items} * geometry.layers > 0x7fffffff)
-    return fail(status::invalid_argument, "a batch has at most 2^31 - 1 blocks");
+    return fail(status::invalid_argument,
+                "a batch has at most 2^31 - 1 blocks in all layers of its geometry");
   block_plan plan = geometry;
   plan.layers = range->end - range->first;
   return plan;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <skv/cuda/tensor_codec.hpp>
+#include <string>
 
 namespace skv::cuda {
 
@@ -7,7 +8,8 @@ result<tensor_codec> tensor_codec::make(const profile_ptr& p, const block_geomet
   if (p->content().source != mean_source::given)
     return fail(status::invalid_argument, "the profile is for another predictor");
   if (geometry.tensor_count == 0 || geometry.tensor_count > kMaxTensors)
-    return fail(status::invalid_argument, "a block has 1 to 4 tensors");
+    return fail(status::invalid_argument,
+                "a block has 1 to " + std::to_string(kMaxTensors) + " tensors");
   std::vector<codec> coders;
   for (std::uint32_t i = 0; i < geometry.tensor_count; ++i) {
     if (geometry.tensors[i].opaque_bytes != 0)

@@ -61,6 +61,7 @@ struct tile_decoder {
     }
     u32 any_escapes(0);
     for (const u32& e : escapes) any_escapes = any_escapes | e;
+    // A vote costs one instruction; in which steps they are, a reduction, is asked only then.
     if (Lanes::any(any_escapes != u32(0))) [[unlikely]] {
       data_hash = hash_before;  // without what escapes had left
       replace_escapes<kAll>(token, first, count, steps, rows, escapes,
