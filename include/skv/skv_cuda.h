@@ -167,14 +167,15 @@ SKV_API skv_status skv_cuda_max_compressed_bytes(const skv_cuda_codec* codec, ui
 SKV_API skv_status skv_cuda_workspace_bytes(const skv_cuda_codec* codec, uint32_t max_items,
                                             const skv_cuda_limits* limits, size_t* bytes);
 
-// The two calls enqueue on `stream` and return: no allocation on the device, no synchronisation, no read
+// The calls enqueue on `stream` and return: no allocation on the device, no synchronisation, no read
 // of device memory by the host. They can be captured in a graph. The structures may go away when they
 // return; all device memory that they name must stay until the stream is done. A status other than SKV_OK
 // says what is wrong with the call, and nothing was enqueued, unless CUDA itself refused the launch
 // (SKV_UNSUPPORTED); what is wrong with a block is in its status, on the device.
 
 /// Compresses the blocks of `numbers`. `means` is read only if the profile's means are given, and may be
-/// null otherwise; its tensors have the profile's mean format. Fails with
+/// null otherwise; its tensors have the profile's mean format. In place no block may be in the batch twice:
+/// one would be read while the other is written over it, and its content be lost. Fails with
 /// - SKV_INVALID_ARGUMENT: a structure or pointer that is null or misaligned, arrays that are missing,
 ///   a workspace that is too small, layers that the geometry does not have, more than 2^31 - 1 blocks.
 /// - SKV_UNSUPPORTED: a member that this version does not know is not zero; CUDA refused the launch.
@@ -186,12 +187,26 @@ SKV_API skv_status skv_cuda_encode_async(const skv_cuda_codec* codec, const skv_
                                          size_t workspace_bytes, const skv_cuda_limits* limits,
                                          void* stream);
 
+/// Packs what skv_cuda_encode_async left in slots or in place, and leaves that as it is: `out` then holds
+/// what encoding would have written as packed, but for the records, which stay where they are
+/// (out->records is not used). A block that has no compressed bytes takes no room, and its status is that
+/// of `in`; one that finds no room in out->packed is SKV_DOES_NOT_FIT; one whose size or place cannot be is
+/// SKV_CORRUPT. Sizes are 0 for all of these. Arrays of `out` may be those of `in`, where it need not be
+/// known what found no room; out->packed may not be memory that `in` has blocks in. Fails as
+/// skv_cuda_encode_async, and with SKV_INVALID_ARGUMENT if `out` is not packed.
+SKV_API skv_status skv_cuda_compact_async(const skv_cuda_codec* codec, const skv_cuda_batch* batch,
+                                          const skv_cuda_stored_places* in,
+                                          const skv_cuda_encoded_places* out, void* workspace_dev,
+                                          size_t workspace_bytes, const skv_cuda_limits* limits,
+                                          void* stream);
+
 /// Restores what skv_cuda_encode_async wrote into `numbers`. `statuses` [layers][items] tells of each
 /// block: SKV_OK; SKV_DOES_NOT_FIT (it had stayed raw, and is not in this cache); SKV_TRUNCATED,
-/// SKV_CORRUPT, SKV_WRONG_PREDICTION (the numbers written are worth nothing). `in_place` (not 0): slots
-/// are the blocks of `numbers` themselves; then `wanted` must be null or everything, a block that had
-/// stayed raw is SKV_OK, and one that cannot be decoded keeps its compressed bytes. `wanted` null:
-/// everything. Fails as skv_cuda_encode_async.
+/// SKV_CORRUPT, SKV_WRONG_PREDICTION (the numbers written are worth nothing); or what else in->statuses
+/// says of it. `in_place` (not 0): slots are the blocks of `numbers` themselves; then `wanted` must be null
+/// or everything, `statuses` another array than in->statuses, and no block in the batch twice: its content
+/// would be lost. A block that had stayed raw is then SKV_OK, and one that cannot be decoded keeps its
+/// compressed bytes. `wanted` null: everything. Fails as skv_cuda_encode_async.
 SKV_API skv_status skv_cuda_decode_async(const skv_cuda_codec* codec, const skv_cuda_batch* batch,
                                          const skv_cuda_stored_places* in,
                                          const skv_cuda_paged_cache* means,
@@ -199,6 +214,144 @@ SKV_API skv_status skv_cuda_decode_async(const skv_cuda_codec* codec, const skv_
                                          const skv_cuda_wanted_range* wanted, uint8_t* statuses,
                                          void* workspace_dev, size_t workspace_bytes,
                                          const skv_cuda_limits* limits, void* stream);
+
+// --- the block pool ---------------------------------------------------------------------------
+
+/// What a pool has room for. May be shorter by the members from `sector_bytes` on.
+typedef struct skv_cuda_pool_options {
+  size_t struct_size;
+  uint32_t sectors;       ///< at least 1
+  uint32_t entries;       ///< how many blocks there can be, whatever their size; at least 1
+  uint32_t sector_bytes;  ///< a power of two from 64 to 65536; 0: 512
+  uint32_t max_sectors;  ///< of a block: larger ones are not stored. 0: as many as any block needs.
+                         ///< Each takes 4 bytes of every entry.
+} skv_cuda_pool_options;
+
+/// Which entries of a pool the blocks of a batch are: that of `item` in `layer` is
+/// `first + layer * layer_stride + indices_dev[item]`. The caller chooses them, as it chooses the blocks of a
+/// paged cache: block b of layer l may well be entry l * blocks + b.
+typedef struct skv_cuda_pool_entries {
+  size_t struct_size;
+  int64_t first;
+  int64_t layer_stride;
+  const int32_t* indices_dev;  ///< [items]; null: item i is i; negative: the item is skipped
+} skv_cuda_pool_entries;
+
+/// What a pool holds. Free and used sectors are all sectors, after every call.
+typedef struct skv_cuda_pool_counts {
+  size_t struct_size;
+  uint64_t free_sectors, used_sectors;
+  uint64_t blocks;  ///< stored
+  uint64_t bytes;   ///< of these, compressed
+} skv_cuda_pool_counts;
+
+/// A pool as kernels read it: to be copied freely, and valid as long as the pool. What lies behind the device
+/// pointers is what the calls before on the stream left. The compressed bytes of entry e are its sectors one
+/// after another, in the order of their numbers in `sectors_dev`; the last one may be filled in part.
+typedef struct skv_cuda_pool_ref {
+  size_t struct_size;
+  const void* arena;            ///< [sectors][1 << sector_bits] bytes, at a multiple of 256
+  uint32_t sector_bits;         ///< log2 of the bytes of a sector
+  uint32_t sectors;             ///< in the arena
+  uint32_t entries;             ///< how many blocks there can be
+  uint32_t max_sectors;         ///< of an entry
+  uint32_t tiles;               ///< of a block
+  uint32_t reserved;            ///< 0
+  const uint32_t* free_dev;     ///< [sectors], of which the first counts_dev[0] are free
+  const uint32_t* states_dev;   ///< [entries]: 0, nothing is stored; else the size in bytes + 1
+  const uint32_t* sectors_dev;  ///< [entries][max_sectors]
+  const skv_tile_record* records_dev;  ///< [entries][tiles]
+  const uint64_t* counts_dev;          ///< [4]: as in skv_cuda_pool_counts, in that order
+} skv_cuda_pool_ref;
+
+/// Holds compressed blocks in sectors of an arena in device memory, so that what compressing saves becomes
+/// room for more tokens:
+///
+///     skv_cuda_encode_async: in place
+///     skv_cuda_pool_store_async: blocks whose status is SKV_OK are free for other tokens
+///     skv_cuda_pool_restore_async: later, into any block
+///     skv_cuda_pool_drop_async
+///
+/// Batches, their arrays [layers][items] and their layers are those of a codec of the same geometry. The pool is
+/// in the memory of the device that was current when it was made, and must be used while that one is current.
+///
+/// Counted by references. It may be used by one thread at a time, but for retain and release. Store, drop and
+/// clear change it: they must follow each other on the device, on one stream or ordered by events, each after
+/// the restores of entries that it changes and before those that want what it stored. Nothing then waits for
+/// anything: within a call sectors are only taken, or only given back, each by one addition to a counter. Load and
+/// restore only read: any number may run at once, beside a store or drop of other entries. Work on a stream and
+/// captured graphs hold no reference, as with the codec.
+typedef struct skv_cuda_pool skv_cuda_pool;
+
+/// Takes device memory, all that there will be, and waits until it is ready. Fails with SKV_INVALID_ARGUMENT
+/// (also: a geometry or options that cannot be), SKV_WRONG_PROFILE (no scales for the geometry),
+/// SKV_UNSUPPORTED (no device, no memory on it), SKV_OUT_OF_MEMORY (of the host).
+SKV_API skv_status skv_cuda_pool_create(const skv_profile* profile,
+                                        const skv_cuda_geometry* geometry,
+                                        const skv_cuda_pool_options* options, skv_cuda_pool** pool);
+/// One more reference. Returns `pool`, which may be null.
+SKV_API skv_cuda_pool* skv_cuda_pool_retain(skv_cuda_pool* pool);
+/// One reference less; the last one frees, and may wait for the device. Null does nothing.
+SKV_API void skv_cuda_pool_release(skv_cuda_pool* pool);
+
+/// Device memory, all in all: the arena and what is known of its sectors and entries. Fails with
+/// SKV_INVALID_ARGUMENT, as the next one.
+SKV_API skv_status skv_cuda_pool_memory_bytes(const skv_cuda_pool* pool, size_t* bytes);
+/// Fills in `ref` as far as its struct_size reaches, and zeros after what the library knows.
+SKV_API skv_status skv_cuda_pool_get_ref(const skv_cuda_pool* pool, skv_cuda_pool_ref* ref);
+/// Waits for `stream`, then fills in `counts` as skv_cuda_pool_get_ref does. Not while the stream is captured;
+/// fails with SKV_INVALID_ARGUMENT, SKV_UNSUPPORTED (an error of the device).
+SKV_API skv_status skv_cuda_pool_read_counts(const skv_cuda_pool* pool, void* stream,
+                                             skv_cuda_pool_counts* counts);
+
+// As the codec's calls, these enqueue on `stream` and return, and can be captured in a graph. They need no
+// workspace. They fail as skv_cuda_encode_async; a full arena is no failure, but the status of a block.
+
+/// Moves blocks that skv_cuda_encode_async left (in slots, in place or packed) into the pool, with their
+/// records. What it read is left as it is. `statuses` [layers][items], another array than in->statuses, tells
+/// of each block:
+/// - SKV_OK: it is stored, or skipped.
+/// - SKV_DOES_NOT_FIT: it had stayed raw, needs more than max_sectors, or the arena is full: nothing is
+///   stored, and the arena counts as full for the rest of the batch.
+/// - SKV_INVALID_ARGUMENT: there is no such entry, or it holds a block already.
+/// - SKV_CORRUPT: no size or place that encoding leaves; or what else in->statuses says.
+/// A block in place that is not stored is restored by skv_cuda_decode_async, in place.
+SKV_API skv_status skv_cuda_pool_store_async(const skv_cuda_pool* pool, const skv_cuda_batch* batch,
+                                             const skv_cuda_pool_entries* entries,
+                                             const skv_cuda_stored_places* in, uint8_t* statuses,
+                                             const skv_cuda_limits* limits, void* stream);
+
+/// Copies blocks out of the pool, as skv_cuda_encode_async would have left them in slots: bytes, records,
+/// sizes, statuses. These are SKV_OK; SKV_DOES_NOT_FIT (skipped); SKV_INVALID_ARGUMENT (there is no such entry,
+/// it holds nothing, or there is no slot with room for it). The pool keeps the blocks. Packed places are
+/// refused; `offsets` and `total_bytes` are not used.
+SKV_API skv_status skv_cuda_pool_load_async(const skv_cuda_pool* pool, const skv_cuda_batch* batch,
+                                            const skv_cuda_pool_entries* entries,
+                                            const skv_cuda_encoded_places* out,
+                                            const skv_cuda_limits* limits, void* stream);
+
+/// skv_cuda_pool_load_async and then skv_cuda_decode_async: bytes are loaded into the slots of `places`, or, if
+/// these are the blocks of `numbers` themselves, `in_place` (not 0), and decoded from there. `statuses`
+/// [layers][items] are those of decoding; of blocks that could not be loaded they are those of loading (in
+/// place, SKV_OK if skipped). In place they must be another array than places->statuses, and no block may be in
+/// the batch twice. `workspace_dev` is the codec's. Fails also with SKV_INVALID_ARGUMENT if the codec is of
+/// another geometry; where it is decoding that is refused, loading may have been enqueued.
+SKV_API skv_status skv_cuda_pool_restore_async(
+    const skv_cuda_pool* pool, const skv_cuda_codec* codec, const skv_cuda_batch* batch,
+    const skv_cuda_pool_entries* entries, const skv_cuda_encoded_places* places,
+    const skv_cuda_paged_cache* means, const skv_cuda_paged_cache* numbers, int in_place,
+    uint8_t* statuses, void* workspace_dev, size_t workspace_bytes, const skv_cuda_limits* limits,
+    void* stream);
+
+/// Gives the sectors of entries back. `statuses` [layers][items]: SKV_OK (dropped, or skipped);
+/// SKV_INVALID_ARGUMENT (the entry holds nothing, or there is no such entry). Of several blocks of a batch that
+/// are one entry, one is SKV_OK.
+SKV_API skv_status skv_cuda_pool_drop_async(const skv_cuda_pool* pool, const skv_cuda_batch* batch,
+                                            const skv_cuda_pool_entries* entries, uint8_t* statuses,
+                                            const skv_cuda_limits* limits, void* stream);
+
+/// Drops everything.
+SKV_API skv_status skv_cuda_pool_clear_async(const skv_cuda_pool* pool, void* stream);
 
 // --- linear propagation -----------------------------------------------------------------------
 
@@ -210,7 +363,8 @@ SKV_API skv_status skv_cuda_decode_async(const skv_cuda_codec* codec, const skv_
 /// layer K before V, skv_cuda_linear_predict_async, then the encoding or decoding of that tensor with these
 /// means, then skv_cuda_linear_update_async. (A decoder needs a codec for that tensor alone, and calls it
 /// for the layer; an encoder may encode all at the end.) What is passed on lies in the workspace, device memory at a
-/// multiple of 256: a pass needs the same one, and batches of the same `items`, throughout.
+/// multiple of 256: a pass needs the same one, and batches of the same `items`, throughout. Until the pass is
+/// done nothing else may work there: it must be another workspace than that of the codec's calls.
 ///
 /// Layers and tensors are numbered as in the geometry, from 0; caches hold all of them, and the layers of a
 /// batch do not count. Tensors of the profile that are not in the geometry count as zeros, and so do blocks that are not there and tokens
@@ -228,9 +382,11 @@ SKV_API skv_cuda_linear* skv_cuda_linear_retain(skv_cuda_linear* linear);
 /// One reference less; the last one frees, and may wait for the device. Null does nothing.
 SKV_API void skv_cuda_linear_release(skv_cuda_linear* linear);
 
-/// What a pass needs for batches of up to `max_items`. Fails with SKV_INVALID_ARGUMENT, as the next one.
+/// What a pass needs for batches of up to `max_items`. Fails with SKV_INVALID_ARGUMENT, as the next two.
 SKV_API skv_status skv_cuda_linear_workspace_bytes(const skv_cuda_linear* linear,
                                                    uint32_t max_items, size_t* bytes);
+/// Device memory that the weights take.
+SKV_API skv_status skv_cuda_linear_device_bytes(const skv_cuda_linear* linear, size_t* bytes);
 /// `starts`: 1 if nothing from this layer of the geometry on needs layers before it, so that a pass over
 /// a geometry which begins there gives the means of one over all.
 SKV_API skv_status skv_cuda_linear_starts_chain(const skv_cuda_linear* linear, uint32_t layer,

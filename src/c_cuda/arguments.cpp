@@ -171,6 +171,25 @@ result<cuda::wanted_range> read(const skv_cuda_wanted_range* wanted, const char*
   return made;
 }
 
+result<cuda::pool_options> read(const skv_cuda_pool_options* options, const char* what) {
+  const auto o = take_sized(options, offsetof(skv_cuda_pool_options, sector_bytes), what);
+  if (!o) return o.failure();
+  cuda::pool_options made;
+  made.sectors = o->sectors;
+  made.entries = o->entries;
+  if (o->sector_bytes != 0) made.sector_bytes = o->sector_bytes;
+  made.max_sectors = o->max_sectors;
+  return made;
+}
+
+result<cuda::pool_entries> read(const skv_cuda_pool_entries* entries, const char* what) {
+  const auto e = take_sized(entries, sizeof *entries, what);
+  if (!e) return e.failure();
+  if (const auto ok = check_aligned(what, {{"indices_dev", e->indices_dev}}); !ok)
+    return ok.failure();
+  return cuda::pool_entries{e->first, e->layer_stride, e->indices_dev};
+}
+
 result<cuda::launch_limits> read(const skv_cuda_limits* limits, const char* what) {
   if (limits == nullptr) return cuda::launch_limits{};
   const auto l = take_sized(limits, offsetof(skv_cuda_limits, reserved), what);

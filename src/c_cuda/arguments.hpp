@@ -3,7 +3,7 @@
 
 #include <skv/skv_cuda.h>
 
-#include <skv/cuda/codec.hpp>
+#include <skv/cuda/pool.hpp>
 #include <skv/profile/profile.hpp>
 
 namespace skv::c_cuda {
@@ -26,6 +26,8 @@ result<cuda::encoded_places> read(const skv_cuda_encoded_places* places, const c
 result<cuda::stored_places> read(const skv_cuda_stored_places* places, const char* what);
 /// Null: everything.
 result<cuda::wanted_range> read(const skv_cuda_wanted_range* wanted, const char* what);
+result<cuda::pool_options> read(const skv_cuda_pool_options* options, const char* what);
+result<cuda::pool_entries> read(const skv_cuda_pool_entries* entries, const char* what);
 /// Null: none.
 result<cuda::launch_limits> read(const skv_cuda_limits* limits, const char* what);
 

@@ -1,16 +1,10 @@
 #include "arguments.hpp"
 #include "c_api/call.hpp"
-#include "c_api/counted.hpp"
+#include "handles.hpp"
 
 using namespace skv;
 using namespace skv::c_api;
 using namespace skv::c_cuda;
-
-struct skv_cuda_codec : counted {
-  skv_cuda_codec(cuda::codec c, std::uint32_t l) : coder(std::move(c)), layers(l) {}
-  const cuda::codec coder;
-  const std::uint32_t layers;
-};
 
 namespace {
 
@@ -39,7 +33,7 @@ skv_status skv_cuda_codec_create(const skv_profile* profile, const skv_cuda_geom
     if (!used) return used.failure();
     auto made = cuda::codec::make(*used, *blocks);
     if (!made) return made.failure();
-    *codec = new skv_cuda_codec(*std::move(made), blocks->layers);
+    *codec = new skv_cuda_codec(*std::move(made));
     return done{};
   });
 }
@@ -58,7 +52,7 @@ skv_status skv_cuda_max_block_bytes(const skv_cuda_codec* codec, uint32_t* bytes
 skv_status skv_cuda_max_compressed_bytes(const skv_cuda_codec* codec, uint32_t items,
                                          uint64_t* bytes) {
   return ask(codec, bytes, [&]() -> result<uint64_t> {
-    if (uint64_t{items} * codec->layers > INT32_MAX)
+    if (uint64_t{items} * codec->coder.layers() > INT32_MAX)
       return fail(status::invalid_argument, "items: a batch has at most 2^31 - 1 blocks");
     return codec->coder.max_compressed_bytes(items);
   });
@@ -93,6 +87,26 @@ skv_status skv_cuda_encode_async(const skv_cuda_codec* codec, const skv_cuda_bat
     if (codec == nullptr) return null_pointer("codec");
     return codec->coder.encode_async(*items, *from, *predicted, *to,
                                      {workspace_dev, workspace_bytes}, stream, *within);
+  });
+}
+
+skv_status skv_cuda_compact_async(const skv_cuda_codec* codec, const skv_cuda_batch* batch,
+                                  const skv_cuda_stored_places* in,
+                                  const skv_cuda_encoded_places* out, void* workspace_dev,
+                                  size_t workspace_bytes, const skv_cuda_limits* limits,
+                                  void* stream) {
+  return call([&]() -> result<done> {
+    const auto items = read(batch, "batch");
+    if (!items) return items.failure();
+    const auto from = read(in, "in");
+    if (!from) return from.failure();
+    const auto to = read(out, "out");
+    if (!to) return to.failure();
+    const auto within = read(limits, "limits");
+    if (!within) return within.failure();
+    if (codec == nullptr) return null_pointer("codec");
+    return codec->coder.compact_async(*items, *from, *to, {workspace_dev, workspace_bytes}, stream,
+                                      *within);
   });
 }
 

@@ -61,6 +61,15 @@ skv_status skv_cuda_linear_workspace_bytes(const skv_cuda_linear* linear, uint32
   });
 }
 
+skv_status skv_cuda_linear_device_bytes(const skv_cuda_linear* linear, size_t* bytes) {
+  return call([&]() -> result<done> {
+    if (linear == nullptr) return null_pointer("linear");
+    if (bytes == nullptr) return null_pointer("the result");
+    *bytes = linear->steps.device_bytes();
+    return done{};
+  });
+}
+
 skv_status skv_cuda_linear_starts_chain(const skv_cuda_linear* linear, uint32_t layer,
                                         int* starts) {
   return call([&]() -> result<done> {

@@ -1,7 +1,7 @@
 // Linear propagation through the C ABI: the same means.
 #include <gtest/gtest.h>
-#include <skv/skv_cuda.h>
 
+#include "gpu/c_cuda_scene.hpp"
 #include "gpu/linear_pass.hpp"
 
 namespace skv::gpu {
@@ -11,54 +11,28 @@ class gpu_c_linear : public on_device<testing::TestWithParam<linear_kind>> {};
 INSTANTIATE_TEST_SUITE_P(kinds, gpu_c_linear, testing::ValuesIn(linear_kinds()),
                          [](const auto& p) { return name_of(p.param); });
 
-struct release_linear {
-  void operator()(skv_cuda_linear* l) const { skv_cuda_linear_release(l); }
-};
-
 TEST_P(gpu_c_linear, makes_the_same_means) {
   const linear_pass p(linear_scene(GetParam(), 81), page_layout::head_major,
                       page_layout::interleaved);
-  const auto sized = []<class T>(T t) {
-    t.struct_size = sizeof t;
-    return t;
-  };
-  const auto to_c = [&](const cuda::paged_cache& c) {
-    auto made = sized(skv_cuda_paged_cache{});
-    made.blocks = {c.blocks.base, c.blocks.layer_stride_bytes, c.blocks.block_stride_bytes,
-                   c.blocks.indices_dev, reinterpret_cast<void* const*>(c.blocks.pointers_dev)};
-    for (std::uint32_t i = 0; i < cuda::kMaxTensors; ++i)
-      made.tensors[i] = {c.tensors[i].offset_bytes, c.tensors[i].token_stride_bytes,
-                         c.tensors[i].head_stride_bytes};
-    return made;
-  };
   const paged_scene& s = p.all.scene;
-  auto geometry = sized(skv_cuda_geometry{});
-  geometry.first_layer = s.geometry.first_layer;
-  geometry.layers = s.geometry.layers;
-  geometry.tokens = s.geometry.tokens;
-  geometry.tensor_count = s.geometry.tensor_count;
-  for (std::uint32_t i = 0; i < s.geometry.tensor_count; ++i) {
-    const auto& t = s.geometry.tensors[i];
-    geometry.tensors[i] = {static_cast<skv_kind>(t.kind), t.heads, t.head_dim, t.opaque_bytes};
-  }
-  skv_profile* profile = nullptr;
+  const skv_cuda_geometry geometry = to_c(s.geometry);
   skv_cuda_linear* made = nullptr;
-  ASSERT_EQ(skv_profile_from_bytes(s.used_profile->bytes().data(), s.used_profile->bytes().size(),
-                                   &profile),
-            SKV_OK);
-  ASSERT_EQ(skv_cuda_linear_create(profile, &geometry, &made), SKV_OK) << skv_last_error();
-  skv_profile_release(profile);
+  ASSERT_EQ(skv_cuda_linear_create(c_profile_of(*s.used_profile).get(), &geometry, &made), SKV_OK)
+      << skv_last_error();
   skv_cuda_linear_release(skv_cuda_linear_retain(made));
-  const std::unique_ptr<skv_cuda_linear, release_linear> linear(made);
+  const c_linear linear(made);
   std::size_t bytes = 0;
   int starts = -1;
   EXPECT_EQ(skv_cuda_linear_workspace_bytes(made, s.items, &bytes), SKV_OK);
   EXPECT_EQ(bytes, p.room().bytes);
+  std::size_t weights = 0;
+  EXPECT_EQ(skv_cuda_linear_device_bytes(made, &weights), SKV_OK);
+  EXPECT_EQ(weights, p.steps.device_bytes());
   for (std::uint32_t layer = 0; layer < geometry.layers; ++layer) {
     EXPECT_EQ(skv_cuda_linear_starts_chain(made, layer, &starts), SKV_OK);
     EXPECT_EQ(starts, p.steps.starts_chain(layer));
   }
-  auto batch = sized(skv_cuda_batch{});
+  auto batch = sized<skv_cuda_batch>();
   batch.items = s.items;
   batch.token_counts_dev = p.g.token_counts.data();
   const std::uint32_t* const first = p.first_positions.data();

@@ -1,108 +1,14 @@
 // The CUDA part of the C ABI on a device: the same blocks, the same bytes.
 #include <gmock/gmock.h>
-#include <skv/skv_cuda.h>
 
 #include <cstddef>
 
-#include "gpu/gpu_scene.hpp"
+#include "gpu/c_cuda_scene.hpp"
 
 namespace skv::gpu {
 namespace {
 
 using testing::HasSubstr;
-
-struct release_handle {
-  void operator()(skv_profile* p) const { skv_profile_release(p); }
-  void operator()(skv_cuda_codec* c) const { skv_cuda_codec_release(c); }
-};
-using c_profile = std::unique_ptr<skv_profile, release_handle>;
-using c_codec = std::unique_ptr<skv_cuda_codec, release_handle>;
-
-template <class T>
-T sized() {
-  T t{};
-  t.struct_size = sizeof t;
-  return t;
-}
-
-// A scene as a caller from C has it.
-struct c_scene {
-  const gpu_scene& g;
-  c_codec codec;
-  skv_cuda_batch batch = sized<skv_cuda_batch>();
-  skv_cuda_paged_cache numbers, means;
-  skv_cuda_encoded_places out = sized<skv_cuda_encoded_places>();
-  skv_cuda_stored_places in = sized<skv_cuda_stored_places>();
-  bool in_place;
-
-  c_scene(const gpu_scene& scene, output how)
-      : g(scene),
-        numbers(to_c(g.numbers_at.cache)),
-        means(to_c(g.means_at.cache)),
-        in_place(how == output::in_place) {
-    const auto bytes = g.scene.used_profile->bytes();
-    skv_profile* p = nullptr;
-    EXPECT_EQ(skv_profile_from_bytes(bytes.data(), bytes.size(), &p), SKV_OK);
-    const c_profile profile(p);
-    auto geometry = sized<skv_cuda_geometry>();
-    const cuda::block_geometry& from = g.scene.geometry;
-    geometry.first_layer = from.first_layer;
-    geometry.layers = from.layers;
-    geometry.tokens = from.tokens;
-    geometry.tensor_count = from.tensor_count;
-    for (std::uint32_t i = 0; i < from.tensor_count; ++i) {
-      const auto& t = from.tensors[i];
-      geometry.tensors[i] = {static_cast<skv_kind>(t.kind), t.heads, t.head_dim, t.opaque_bytes};
-    }
-    skv_cuda_codec* c = nullptr;
-    EXPECT_EQ(skv_cuda_codec_create(p, &geometry, &c), SKV_OK) << skv_last_error();
-    codec.reset(c);
-
-    batch.items = g.scene.items;
-    batch.token_counts_dev = g.token_counts.data();
-    const cuda::encoded_places places = g.places(how);
-    out.slots = to_c(places.slots);
-    out.slot_bytes = places.slot_bytes;
-    out.packed = places.packed;
-    out.packed_bytes = places.packed_bytes;
-    out.records = reinterpret_cast<skv_tile_record*>(places.records);
-    out.sizes = places.sizes;
-    out.statuses = reinterpret_cast<std::uint8_t*>(places.statuses);
-    out.offsets = places.offsets;
-    out.total_bytes = places.total_bytes;
-    in.slots = out.slots;
-    in.slot_bytes = out.slot_bytes;
-    in.packed = out.packed;
-    in.packed_bytes = out.packed_bytes;
-    in.records = out.records;
-    in.sizes = out.sizes;
-    in.statuses = out.statuses;
-    in.offsets = out.offsets;
-  }
-
-  static skv_cuda_block_places to_c(const cuda::block_places& p) {
-    return {p.base, p.layer_stride_bytes, p.block_stride_bytes, p.indices_dev,
-            reinterpret_cast<void* const*>(p.pointers_dev)};
-  }
-  static skv_cuda_paged_cache to_c(const cuda::paged_cache& c) {
-    auto made = sized<skv_cuda_paged_cache>();
-    made.blocks = to_c(c.blocks);
-    for (std::uint32_t i = 0; i < cuda::kMaxTensors; ++i)
-      made.tensors[i] = {c.tensors[i].offset_bytes, c.tensors[i].token_stride_bytes,
-                         c.tensors[i].head_stride_bytes};
-    return made;
-  }
-
-  skv_status encode(cudaStream_t stream, const skv_cuda_limits* limits = nullptr) const {
-    return skv_cuda_encode_async(codec.get(), &batch, &numbers, &means, &out, g.work.data(),
-                                 g.work.size(), limits, stream);
-  }
-  skv_status decode(cudaStream_t stream, const skv_cuda_wanted_range* wanted = nullptr) const {
-    return skv_cuda_decode_async(codec.get(), &batch, &in, &means, &numbers, in_place, wanted,
-                                 reinterpret_cast<std::uint8_t*>(g.decoded.data()), g.work.data(),
-                                 g.work.size(), nullptr, stream);
-  }
-};
 
 class gpu_c : public on_device<> {};
 
