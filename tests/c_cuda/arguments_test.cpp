@@ -1,78 +1,17 @@
 // What the CUDA part of the C ABI refuses before it asks for a device, and says without one.
 #include <gmock/gmock.h>
-#include <skv/skv_cuda.h>
 
 #include <cstddef>
-#include <cstdlib>
-#include <memory>
 
+#include "c_cuda/c_cuda_case.hpp"
 #include "support/guarded.hpp"
 
 namespace skv {
 namespace {
 
+using namespace test;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-struct release_profile {
-  void operator()(skv_profile* p) const { skv_profile_release(p); }
-};
-using c_profile = std::unique_ptr<skv_profile, release_profile>;
-
-c_profile make_profile() {
-  skv_profile* made = nullptr;
-  EXPECT_EQ(skv_profile_default(SKV_FORMAT_BF16, SKV_SOURCE_GIVEN, SKV_FORMAT_BF16, &made), SKV_OK);
-  return c_profile(made);
-}
-
-template <class T>
-T sized() {
-  T t{};
-  t.struct_size = sizeof t;
-  return t;
-}
-
-skv_cuda_geometry geometry_of(std::uint32_t heads = 2, std::uint32_t head_dim = 64) {
-  auto g = sized<skv_cuda_geometry>();
-  g.layers = 1;
-  g.tokens = 16;
-  g.tensor_count = 2;
-  g.tensors[0] = {SKV_KIND_K, heads, head_dim, 0};
-  g.tensors[1] = {SKV_KIND_V, heads, head_dim, 0};
-  return g;
-}
-
-// Structures that a codec would take; there is none to take them.
-struct call_case {
-  skv_cuda_batch batch = sized<skv_cuda_batch>();
-  skv_cuda_paged_cache numbers = sized<skv_cuda_paged_cache>();
-  skv_cuda_paged_cache means = sized<skv_cuda_paged_cache>();
-  skv_cuda_encoded_places out = sized<skv_cuda_encoded_places>();
-  skv_cuda_stored_places in = sized<skv_cuda_stored_places>();
-  skv_cuda_wanted_range wanted = sized<skv_cuda_wanted_range>();
-  skv_cuda_limits limits = sized<skv_cuda_limits>();
-
-  skv_status encode(const skv_cuda_batch* b, const skv_cuda_paged_cache* n,
-                    const skv_cuda_encoded_places* o) const {
-    return skv_cuda_encode_async(nullptr, b, n, &means, o, nullptr, 0, &limits, nullptr);
-  }
-  skv_status encode() const { return encode(&batch, &numbers, &out); }
-  skv_status decode() const {
-    return skv_cuda_decode_async(nullptr, &batch, &in, &means, &numbers, 0, &wanted, nullptr,
-                                 nullptr, 0, &limits, nullptr);
-  }
-};
-
-template <class T>
-T* at(std::uintptr_t address) {
-  return reinterpret_cast<T*>(address);
-}
-
-class c_cuda : public testing::Test {
- protected:
-  // CUDA reads it once: at the first call that asks for a device, whichever test makes it.
-  static void SetUpTestSuite() { setenv("CUDA_VISIBLE_DEVICES", "-1", 1); }
-};
 
 TEST_F(c_cuda, says_that_there_is_no_device) {
   const auto p = make_profile();
@@ -129,7 +68,7 @@ TEST_F(c_cuda, takes_structures_of_other_versions) {
   // Zeros stand for what an earlier one does not have: it comes as far as the device.
   skv_cuda_geometry g = geometry_of();
   g.struct_size = offsetof(skv_cuda_geometry, tile_tokens);
-  const test::guarded_bytes part(std::as_bytes(std::span(&g, 1)).first(g.struct_size));
+  const guarded_bytes part(std::as_bytes(std::span(&g, 1)).first(g.struct_size));
   const auto* earlier = reinterpret_cast<const skv_cuda_geometry*>(part.data());
   EXPECT_EQ(skv_cuda_codec_create(p.get(), earlier, &codec), SKV_UNSUPPORTED);
   EXPECT_THAT(skv_last_error(), StartsWith("there is no device: "));
@@ -166,6 +105,7 @@ TEST_F(c_cuda, refuses_null_handles) {
            c.encode(&c.batch, nullptr, &c.out),
            c.encode(&c.batch, &c.numbers, nullptr),
            c.encode(),
+           c.compact(),
            c.decode(),
        }) {
     EXPECT_EQ(s, SKV_INVALID_ARGUMENT);
@@ -210,7 +150,8 @@ TEST_F(c_cuda, takes_batches_of_callers_that_know_less) {
        {offsetof(skv_cuda_batch, item_count_dev), offsetof(skv_cuda_batch, first_layer)}) {
     call_case c;
     c.batch.struct_size = size;
-    for (const skv_status s : {c.encode(), c.decode()}) EXPECT_EQ(s, SKV_INVALID_ARGUMENT);
+    for (const skv_status s : {c.encode(), c.compact(), c.decode()})
+      EXPECT_EQ(s, SKV_INVALID_ARGUMENT);
     EXPECT_THAT(skv_last_error(), HasSubstr("codec: null pointer"));
   }
 }
@@ -262,6 +203,7 @@ TEST_F(c_cuda, linear_propagation_refuses_what_it_cannot_read) {
   std::size_t bytes = 0;
   int starts = 0;
   EXPECT_EQ(skv_cuda_linear_workspace_bytes(nullptr, 1, &bytes), SKV_INVALID_ARGUMENT);
+  EXPECT_EQ(skv_cuda_linear_device_bytes(nullptr, &bytes), SKV_INVALID_ARGUMENT);
   EXPECT_EQ(skv_cuda_linear_starts_chain(nullptr, 0, &starts), SKV_INVALID_ARGUMENT);
 
   const call_case c;
