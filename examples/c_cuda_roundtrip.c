@@ -1,6 +1,6 @@
-// From C: pages of a K and V cache in device memory, compressed in one launch with the cache of a
-// cheaper model as the prediction, packed for a copy elsewhere, restored and compared. Ends with 77
-// where there is no CUDA device.
+// From C: pages of a K and V cache in device memory, compressed where they lie with the cache of a
+// cheaper model as the prediction; packed for a copy elsewhere; moved into a pool, so that the pages are
+// free for other tokens; restored from both and compared. Ends with 77 where there is no CUDA device.
 #include <cuda_runtime_api.h>
 #include <inttypes.h>
 #include <skv/skv_cuda.h>
@@ -11,7 +11,7 @@
 
 enum { kPages = 256, kTokens = 16, kHeads = 8, kHeadDim = 128, kNoDevice = 77 };
 enum { kTensorNumbers = kTokens * kHeads * kHeadDim, kPageNumbers = 2 * kTensorNumbers };
-enum { kCacheBytes = kPages * kPageNumbers * 2 };
+enum { kPageBytes = kPageNumbers * 2, kCacheBytes = kPages * kPageBytes };
 
 static uint16_t cache[kPages * kPageNumbers], prediction[kPages * kPageNumbers];
 static uint16_t restored[kPages * kPageNumbers];
@@ -61,13 +61,36 @@ static void* device_memory(size_t bytes) {
 }
 
 // Every block of a batch must be SKV_OK.
-static void check_blocks(const uint8_t* statuses_dev) {
+static void check_blocks(const char* what, const uint8_t* statuses_dev) {
   check_cuda(cudaMemcpy(statuses, statuses_dev, sizeof statuses, cudaMemcpyDeviceToHost));
   for (int page = 0; page < kPages; ++page)
     if (statuses[page] != SKV_OK) {
-      fprintf(stderr, "page %d: %s\n", page, skv_status_string(statuses[page]));
+      fprintf(stderr, "%s: page %d: %s\n", what, page, skv_status_string(statuses[page]));
       exit(1);
     }
+}
+
+// Every bit must be back.
+static void check_cache(const char* what, const void* cache_dev) {
+  check_cuda(cudaMemcpy(restored, cache_dev, sizeof restored, cudaMemcpyDeviceToHost));
+  if (memcmp(cache, restored, sizeof cache) == 0) return;
+  fprintf(stderr, "%s: a bit differs\n", what);
+  exit(1);
+}
+
+// What was written, to be read.
+static skv_cuda_stored_places stored(const skv_cuda_encoded_places* out) {
+  skv_cuda_stored_places in = {0};
+  in.struct_size = sizeof in;
+  in.slots = out->slots;
+  in.slot_bytes = out->slot_bytes;
+  in.packed = out->packed;
+  in.packed_bytes = out->packed_bytes;
+  in.records = out->records;
+  in.sizes = out->sizes;
+  in.statuses = out->statuses;
+  in.offsets = out->offsets;
+  return in;
 }
 
 int main(void) {
@@ -90,16 +113,23 @@ int main(void) {
     geometry.tensors[i].heads = kHeads;
     geometry.tensors[i].head_dim = kHeadDim;
   }
+  // The pool: half of the cache's memory.
+  skv_cuda_pool_options options = {0};
+  options.struct_size = sizeof options;
+  options.sectors = kCacheBytes / 2 / 512;
+  options.entries = kPages;
   skv_profile* profile;  // a calibrated one, from skv_profile_from_bytes, would need fewer bits
   skv_cuda_codec* codec;
+  skv_cuda_pool* pool;
   check(skv_profile_default(SKV_FORMAT_BF16, SKV_SOURCE_GIVEN, SKV_FORMAT_BF16, &profile));
   check(skv_cuda_codec_create(profile, &geometry, &codec));
-  skv_profile_release(profile);  // the codec holds on to what it needs
+  check(skv_cuda_pool_create(profile, &geometry, &options, &pool));
+  skv_profile_release(profile);  // the others hold on to what they need
 
   skv_cuda_paged_cache numbers = {0};
   numbers.struct_size = sizeof numbers;
   numbers.blocks.base = device_memory(kCacheBytes);
-  numbers.blocks.block_stride_bytes = 2 * kPageNumbers;
+  numbers.blocks.block_stride_bytes = kPageBytes;
   for (int i = 0; i < 2; ++i) {
     numbers.tensors[i].offset_bytes = i * 2 * kTensorNumbers;
     numbers.tensors[i].token_stride_bytes = 2 * kHeads * kHeadDim;
@@ -111,60 +141,83 @@ int main(void) {
   check_cuda(cudaMemcpy(means.blocks.base, prediction, sizeof prediction, cudaMemcpyHostToDevice));
 
   uint32_t tiles;
-  uint64_t room;
   size_t workspace_bytes;
   check(skv_cuda_tiles_per_block(codec, &tiles));
-  check(skv_cuda_max_compressed_bytes(codec, kPages, &room));
   check(skv_cuda_workspace_bytes(codec, kPages, NULL, &workspace_bytes));
   void* const workspace = device_memory(workspace_bytes);
+  uint8_t* const decoded = device_memory(kPages);
+  uint8_t* const moved = device_memory(kPages);
 
+  // In place: a compressed page begins where the raw one lay.
   skv_cuda_encoded_places out = {0};
   out.struct_size = sizeof out;
-  out.packed = device_memory((size_t)room);
-  out.packed_bytes = room;
+  out.slots = numbers.blocks;
+  out.slot_bytes = kPageBytes;
   out.records = device_memory(kPages * tiles * sizeof *out.records);
   out.sizes = device_memory(kPages * sizeof *out.sizes);
   out.statuses = device_memory(kPages);
-  out.offsets = device_memory(kPages * sizeof *out.offsets);
-  out.total_bytes = device_memory(sizeof *out.total_bytes);
-  uint8_t* const decoded = device_memory(kPages);
+  // Packed: in this example all of it must fit the memory of the pages; it takes less.
+  skv_cuda_encoded_places packed = {0};
+  packed.struct_size = sizeof packed;
+  packed.packed = device_memory(kCacheBytes);
+  packed.packed_bytes = kCacheBytes;
+  packed.sizes = device_memory(kPages * sizeof *packed.sizes);
+  packed.statuses = device_memory(kPages);
+  packed.offsets = device_memory(kPages * sizeof *packed.offsets);
+  packed.total_bytes = device_memory(sizeof *packed.total_bytes);
 
   cudaStream_t stream;
   check_cuda(cudaStreamCreate(&stream));
   const skv_cuda_batch batch = {.struct_size = sizeof batch, .items = kPages};
+  const skv_cuda_pool_entries entries = {.struct_size = sizeof entries};  // page i is entry i
+  const skv_cuda_stored_places in = stored(&out);
   check(skv_cuda_encode_async(codec, &batch, &numbers, &means, &out, workspace, workspace_bytes,
                               NULL, stream));
-  // The raw pages may go as soon as the stream has come so far.
+  check(skv_cuda_compact_async(codec, &batch, &in, &packed, workspace, workspace_bytes, NULL,
+                               stream));
+  check(skv_cuda_pool_store_async(pool, &batch, &entries, &in, moved, NULL, stream));
+  skv_cuda_pool_counts counts = {.struct_size = sizeof counts};
+  check(skv_cuda_pool_read_counts(pool, stream, &counts));  // waits for the stream
+  check_blocks("encode", out.statuses);
+  check_blocks("compact", packed.statuses);
+  check_blocks("store", moved);
+
+  // The pages are free: other tokens may have them, here zeros.
   check_cuda(cudaMemsetAsync(numbers.blocks.base, 0, kCacheBytes, stream));
-  skv_cuda_stored_places in = {0};
-  in.struct_size = sizeof in;
-  in.packed = out.packed;
-  in.packed_bytes = out.packed_bytes;
-  in.records = out.records;
-  in.sizes = out.sizes;
-  in.statuses = out.statuses;
-  in.offsets = out.offsets;
-  check(skv_cuda_decode_async(codec, &batch, &in, &means, &numbers, 0, NULL, decoded, workspace,
+  check(skv_cuda_pool_restore_async(pool, codec, &batch, &entries, &out, &means, &numbers, 1,
+                                    decoded, workspace, workspace_bytes, NULL, stream));
+  check(skv_cuda_pool_drop_async(pool, &batch, &entries, moved, NULL, stream));
+  check_cuda(cudaStreamSynchronize(stream));
+  check_blocks("restore", decoded);
+  check_blocks("drop", moved);
+  check_cache("pool", numbers.blocks.base);
+
+  // What was packed, with the records of encoding, could come from anywhere.
+  check_cuda(cudaMemsetAsync(numbers.blocks.base, 0, kCacheBytes, stream));
+  packed.records = out.records;
+  const skv_cuda_stored_places from = stored(&packed);
+  check(skv_cuda_decode_async(codec, &batch, &from, &means, &numbers, 0, NULL, decoded, workspace,
                               workspace_bytes, NULL, stream));
   check_cuda(cudaStreamSynchronize(stream));
+  check_blocks("decode", decoded);
+  check_cache("packed", numbers.blocks.base);
 
-  check_blocks(out.statuses);
-  check_blocks(decoded);
   uint64_t total;
-  check_cuda(cudaMemcpy(&total, out.total_bytes, sizeof total, cudaMemcpyDeviceToHost));
-  check_cuda(cudaMemcpy(restored, numbers.blocks.base, sizeof restored, cudaMemcpyDeviceToHost));
+  check_cuda(cudaMemcpy(&total, packed.total_bytes, sizeof total, cudaMemcpyDeviceToHost));
   const uint64_t bytes = total + (uint64_t)kPages * tiles * sizeof *out.records;
-  const int identical = memcmp(cache, restored, sizeof cache) == 0;
-  printf(
-      "skv %" PRIu32 ".%" PRIu32 ": %zu -> %" PRIu64 " bytes, %.2f bits per number, restored: %s\n",
-      skv_version() >> 16, skv_version() >> 8 & 255, sizeof cache, bytes,
-      8 * (double)bytes / (kPages * (double)kPageNumbers), identical ? "identical" : "DIFFERENT");
+  printf("skv %" PRIu32 ".%" PRIu32 ": %zu -> %" PRIu64
+         " bytes packed, %.2f bits per number; %" PRIu64 " of %" PRIu32
+         " sectors in the pool; restored from both: identical\n",
+         skv_version() >> 16, skv_version() >> 8 & 255, sizeof cache, bytes,
+         8 * (double)bytes / (kPages * (double)kPageNumbers), counts.used_sectors, options.sectors);
 
   void* const memory[] = {
-      numbers.blocks.base, means.blocks.base, workspace,   out.packed,      out.records,
-      out.sizes,           out.statuses,      out.offsets, out.total_bytes, decoded};
+      numbers.blocks.base, means.blocks.base, workspace,         decoded,       moved,
+      out.records,         out.sizes,         out.statuses,      packed.packed, packed.sizes,
+      packed.statuses,     packed.offsets,    packed.total_bytes};
   for (size_t i = 0; i < sizeof memory / sizeof *memory; ++i) check_cuda(cudaFree(memory[i]));
   check_cuda(cudaStreamDestroy(stream));
+  skv_cuda_pool_release(pool);
   skv_cuda_codec_release(codec);
-  return !identical;
+  return 0;
 }
