@@ -128,6 +128,16 @@ TEST_F(gpu_c_arguments, of_a_pool_that_cannot_be_are_named) {
   EXPECT_EQ(ref.entries, 3u);
   EXPECT_EQ(ref.max_sectors, (g.plan.tiles * g.plan.stage_bytes + 511) / 512);
   EXPECT_EQ(ref.tiles, g.coder.tiles_per_block());
+
+  skv_cuda_pool* small = nullptr;
+  skv_cuda_pool_options o = options_of(7, 3);
+  o.sector_bytes = 64;
+  o.max_sectors = 5;
+  ASSERT_EQ(skv_cuda_pool_create(profile.get(), &geometry, &o, &small), SKV_OK);
+  const c_pool of_small(small);
+  ASSERT_EQ(skv_cuda_pool_get_ref(small, &ref), SKV_OK);
+  EXPECT_EQ(ref.sector_bits, 6u);
+  EXPECT_EQ(ref.max_sectors, 5u);
 }
 
 TEST_F(gpu_c_arguments, structures_are_filled_in_as_far_as_the_caller_knows_them) {
@@ -183,16 +193,18 @@ TEST_F(gpu_c_arguments, the_ref_of_a_pool_leads_to_its_blocks) {
   const auto sizes = g.sizes.to_host();
   const auto slots = g.slots.to_host();
   const auto encoded = g.records.to_host();
-  for (std::size_t e = 0; e < g.count(); ++e) {  // entries are blocks of the batch, in its order
-    ASSERT_EQ(states[e], sizes[e] + 1);
-    for (std::uint32_t i = 0; i < ref.tiles; ++i)
-      ASSERT_EQ(records[e * ref.tiles + i].data_hash, encoded[e * ref.tiles + i].data_hash);
-    for (std::size_t at = 0; at < sizes[e]; at += sector) {
+  for (std::uint32_t e = 0; e < pooled_scene::kFirst; ++e) ASSERT_EQ(states[e], 0u);
+  for (std::size_t i = 0; i < g.count(); ++i) {
+    const std::size_t e = pooled_scene::kFirst + i;
+    ASSERT_EQ(states[e], sizes[i] + 1);
+    for (std::uint32_t k = 0; k < ref.tiles; ++k)
+      ASSERT_EQ(records[e * ref.tiles + k].data_hash, encoded[i * ref.tiles + k].data_hash);
+    for (std::size_t at = 0; at < sizes[i]; at += sector) {
       const std::uint32_t number = sectors[e * ref.max_sectors + at / sector];
       all.push_back(number);
-      const std::size_t bytes = std::min<std::size_t>(sector, sizes[e] - at);
+      const std::size_t bytes = std::min<std::size_t>(sector, sizes[i] - at);
       ASSERT_EQ(std::memcmp(arena.data() + number * sector,
-                            slots.data() + e * g.coder.max_block_bytes() + at, bytes),
+                            slots.data() + i * g.coder.max_block_bytes() + at, bytes),
                 0);
     }
   }

@@ -56,9 +56,9 @@ TEST_P(gpu_c_pool, stores_loads_and_drops_as_the_pool_that_it_stands_for) {
   const pooled_scene s(GetParam(), 32, output::slots);
   const gpu_scene& g = s.g;
   const auto twin = cuda::pool::make(g.scene.used_profile, g.scene.geometry,
-                                     {s.all_sectors(), 512, static_cast<std::uint32_t>(g.count())});
+                                     {s.all_sectors(), 512, s.entry_count()});
   ASSERT_TRUE(twin);
-  const cuda::pool_entries entries{0, g.scene.items};
+  const cuda::pool_entries entries{pooled_scene::kFirst, g.scene.items};
   const device_array<status> moved(g.count());
   std::size_t memory = 0;
   ASSERT_EQ(skv_cuda_pool_memory_bytes(s.pool.get(), &memory), SKV_OK);

@@ -18,8 +18,9 @@ inline skv_cuda_pool_counts counts_of(const c_pool& pool) {
   return counts;
 }
 
-/// A scene, and a pool for its blocks: that of item i in layer l is entry l * items + i.
+/// A scene, and a pool for its blocks: that of item i in layer l is entry kFirst + l * items + i.
 struct pooled_scene {
+  static constexpr std::uint32_t kFirst = 2;
   gpu_scene g;
   c_scene c;
   c_pool pool;
@@ -31,10 +32,11 @@ struct pooled_scene {
       : g(random_scene(id, seed), page_layout::token_major, page_layout::head_major),
         c(g, how),
         moved(g.count()) {
+    entries.first = kFirst;
     entries.layer_stride = g.scene.items;
     const skv_cuda_geometry geometry = to_c(g.scene.geometry);
     const skv_cuda_pool_options options =
-        options_of(sectors != 0 ? sectors : all_sectors(), static_cast<std::uint32_t>(g.count()));
+        options_of(sectors != 0 ? sectors : all_sectors(), entry_count());
     skv_cuda_pool* p = nullptr;
     EXPECT_EQ(
         skv_cuda_pool_create(c_profile_of(*g.scene.used_profile).get(), &geometry, &options, &p),
@@ -45,6 +47,8 @@ struct pooled_scene {
   std::uint32_t all_sectors() const {
     return static_cast<std::uint32_t>(g.slots.size() / 512 + g.count());
   }
+
+  std::uint32_t entry_count() const { return kFirst + static_cast<std::uint32_t>(g.count()); }
 
   skv_status store(cudaStream_t stream) const {
     return skv_cuda_pool_store_async(pool.get(), &c.batch, &entries, &c.in, to_c(moved), nullptr,
