@@ -242,6 +242,87 @@ SKV_API skv_status skv_encode(const skv_codec* codec, skv_encode_item* items, si
 SKV_API skv_status skv_decode(const skv_codec* codec, skv_decode_item* items, size_t count,
                               uint32_t threads);
 
+// --- linear propagation; docs/linear-propagation.md --------------------------------------------
+
+/// The embeddings of a model, where they lie in memory. Immutable, counted by references.
+typedef struct skv_embedding skv_embedding;
+
+/// A row for every token id: `numbers` [rows][width], little-endian, without gaps, at any alignment. Reads
+/// them once, for their hash, and borrows them: they must stay as long as the embedding and all passes
+/// made with it. `format`: a skv_format, or 0 for IEEE single. Fails with SKV_INVALID_ARGUMENT,
+/// SKV_OUT_OF_MEMORY.
+SKV_API skv_status skv_embedding_create(skv_format format, uint32_t rows, uint32_t width,
+                                        const void* numbers, skv_embedding** embedding);
+/// One more reference. Returns `embedding`, which may be null.
+SKV_API skv_embedding* skv_embedding_retain(skv_embedding* embedding);
+/// One reference less; the last one frees. Null does nothing.
+SKV_API void skv_embedding_release(skv_embedding* embedding);
+
+/// A tensor of a smaller model's cache on the tokens of a pass, K as it was turned by the same positions. Its
+/// last token is the pass's last; of the first ones some may lack. The numbers are borrowed as long as the
+/// pass. Never grows.
+typedef struct skv_draft_tensor {
+  const skv_slice* slice;  ///< all heads; read while the pass is made
+  const void* numbers;     ///< [tokens][heads][head_dim]
+  size_t number_stride_bytes;
+  skv_format format;
+  uint32_t reserved;  ///< 0
+} skv_draft_tensor;
+
+/// The tokens of a pass. May be shorter by the members from `embedding` on, which only profiles read that
+/// were fitted with them.
+typedef struct skv_linear_tokens {
+  size_t struct_size;
+  const uint32_t* positions;  ///< [count], what K was turned by, in any order; null: 0, 1, 2 ...
+  uint32_t count;             ///< at least 1
+  uint32_t reserved;          ///< 0
+  const skv_embedding* embedding;
+  const uint32_t* ids;            ///< [count], for the embedding
+  const skv_draft_tensor* draft;  ///< [draft_count]
+  size_t draft_count;
+} skv_linear_tokens;
+
+/// Makes the means of a profile with linear propagation (`skv calibrate --linear`): what one layer's exact
+/// numbers tell of the next. A pass takes tokens through the layers: for every tensor, layer after layer and
+/// in a layer K before V, skv_linear_predict, then skv_encode or skv_decode of that tensor with these means,
+/// then skv_linear_update. Tensors that are left out, or tokens that one lacks, count as zeros.
+///
+/// Used by one thread at a time. No token tells anything of another: to use several threads, or to code pages
+/// apart, make a pass for some tokens each.
+typedef struct skv_linear_pass skv_linear_pass;
+
+/// Copies positions and ids, and keeps what it needs of the profile. Fails with
+/// - SKV_INVALID_ARGUMENT: a profile without linear propagation, no tokens, a null pointer, a draft's slice or
+///   rows that are none or lack heads, an unknown format.
+/// - SKV_WRONG_PREDICTION: the profile predicts from an embedding or a draft that is not given, or is not what
+///   it was fitted with.
+/// - SKV_UNSUPPORTED: a member that this version does not know is not zero.
+/// - SKV_OUT_OF_MEMORY.
+SKV_API skv_status skv_linear_pass_create(const skv_profile* profile,
+                                          const skv_linear_tokens* tokens, skv_linear_pass** pass);
+/// Ends it, done or not. Null does nothing.
+SKV_API void skv_linear_pass_release(skv_linear_pass* pass);
+
+/// Writes the means of a tensor, patterns of the profile's mean format: rows as those of skv_decode_item.
+/// `tensor` has all heads, and of the pass's tokens all or the first ones. `bases` are what is corrected: read
+/// only if the profile's bases are given (null otherwise), and borrowed until the update; `means` is other
+/// memory. May be repeated. Fails with
+/// - SKV_INVALID_ARGUMENT: a slice that is none or lacks heads, more tokens than the pass has, a tensor that
+///   does not come after the last one updated, a null pointer, a stride smaller than a row.
+/// - SKV_WRONG_PROFILE: the profile has no such tensor, or one of another shape.
+/// - SKV_DOES_NOT_FIT: the rows are larger than `capacity_bytes`; nothing is written.
+/// - SKV_UNSUPPORTED, SKV_OUT_OF_MEMORY as above.
+SKV_API skv_status skv_linear_predict(skv_linear_pass* pass, const skv_slice* tensor,
+                                      const void* bases, size_t base_stride_bytes, void* means,
+                                      size_t mean_stride_bytes, size_t capacity_bytes);
+
+/// Passes on what the exact numbers of the tensor predicted last tell, of as many tokens: `numbers` are
+/// patterns of the profile's target format, read during the call. Fails with SKV_INVALID_ARGUMENT (also: it
+/// was not the one predicted last, or is updated already), SKV_UNSUPPORTED, SKV_WRONG_PROFILE as above, and
+/// SKV_OUT_OF_MEMORY, after which the pass only fails, with SKV_INVALID_ARGUMENT.
+SKV_API skv_status skv_linear_update(skv_linear_pass* pass, const skv_slice* tensor,
+                                     const void* numbers, size_t number_stride_bytes);
+
 #ifdef __cplusplus
 }
 #endif

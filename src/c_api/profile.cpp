@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <skv/predict/list.hpp>
 
+#include "arguments.hpp"
 #include "call.hpp"
 #include "handles.hpp"
 
@@ -9,23 +10,11 @@ using namespace skv::c_api;
 
 namespace {
 
-error null_pointer(const char* what) {
-  return fail(status::invalid_argument, std::string(what) + ": null pointer");
-}
-
 // Hands a new profile to the caller.
 result<done> give(const result<profile_ptr>& made, skv_profile** out) {
   if (!made) return made.failure();
   *out = new skv_profile(*made);
   return done{};
-}
-
-result<format_id> format_of(skv_format value, const char* what) {
-  // Not narrowed before it is compared: 257 is no format either.
-  for (const number_format& f : kFormats)
-    if (static_cast<skv_format>(f.id) == value) return f.id;
-  return fail(status::invalid_argument,
-              std::string(what) + ": unknown number format " + std::to_string(value));
 }
 
 }  // namespace

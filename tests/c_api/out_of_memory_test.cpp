@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <new>
 
-#include "c_api/c_case.hpp"
+#include "c_api/linear_pass.hpp"
 
 namespace {
 
@@ -81,6 +81,32 @@ TEST(out_of_memory, is_a_status_of_items) {
     EXPECT_GT(allocations_of([&] { return skv_decode(codec.get(), &d, 1, threads); }), 2);
     EXPECT_TRUE(c.is_restored());
   }
+}
+
+TEST(out_of_memory, is_a_status_of_passes) {
+  test::linear_case kind;
+  kind.outside = true;
+  const test::linear_pass_case c(kind);
+  skv_linear_pass* made = nullptr;
+  skv_embedding* embedding = nullptr;
+  EXPECT_GT(allocations_of([&] {
+              return skv_embedding_create(SKV_FORMAT_BF16, 50, 10, c.outside.table_numbers.data(),
+                                          &embedding);
+            }),
+            0);
+  skv_embedding_release(embedding);
+  EXPECT_GT(
+      allocations_of([&] { return skv_linear_pass_create(c.profile.get(), &c.tokens, &made); }), 2);
+  const test::c_pass pass(made);
+  const skv_slice s = c.slice(0, c.kTokens);
+  std::vector<std::byte> means(c.mean_row_bytes(0) * c.kTokens);
+  EXPECT_GT(allocations_of([&] { return c.predict(pass, s, 0, means.data(), means.size()); }), 2);
+  left = 1;
+  const skv_status first = c.update(pass, s, 0);
+  left = -1;
+  EXPECT_EQ(first, SKV_OUT_OF_MEMORY);
+  EXPECT_EQ(c.update(pass, s, 0), SKV_INVALID_ARGUMENT) << "what it knows of layers is incomplete";
+  EXPECT_STREQ(skv_last_error(), "the pass has failed before, for lack of memory");
 }
 
 }  // namespace
