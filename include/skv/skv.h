@@ -1,10 +1,11 @@
-// The C ABI, host part: profiles, and tiles of a cache to and from compressed bytes. Link skv::c.
+// The C ABI, host part: profiles, tiles of a cache to and from compressed bytes, and linear propagation,
+// which predicts them. Link skv::c.
 //
 // Functions return a status. On any but SKV_OK nothing is created, and skv_last_error says why. No
 // argument crashes them that is null, zero, overflowing or an unknown value; memory that is not
 // there behind a pointer does.
 //
-// Threads: profiles and codecs are immutable, so any number of threads may use one at once. No
+// Threads: profiles, codecs and embeddings are immutable, so any number of threads may use one at once. No
 // function may run while another thread releases the last reference to a handle that it uses.
 // Batches that run at once must not write the same memory.
 //

@@ -194,8 +194,8 @@ TEST_F(gpu_c_arguments, the_ref_of_a_pool_leads_to_its_blocks) {
   const auto slots = g.slots.to_host();
   const auto encoded = g.records.to_host();
   for (std::uint32_t e = 0; e < pooled_scene::kFirst; ++e) ASSERT_EQ(states[e], 0u);
-  for (std::size_t i = 0; i < g.count(); ++i) {
-    const std::size_t e = pooled_scene::kFirst + i;
+  g.each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t i) {
+    const std::size_t e = pooled_scene::kFirst + layer * g.scene.items + s.order[item];
     ASSERT_EQ(states[e], sizes[i] + 1);
     for (std::uint32_t k = 0; k < ref.tiles; ++k)
       ASSERT_EQ(records[e * ref.tiles + k].data_hash, encoded[i * ref.tiles + k].data_hash);
@@ -207,7 +207,7 @@ TEST_F(gpu_c_arguments, the_ref_of_a_pool_leads_to_its_blocks) {
                             slots.data() + i * g.coder.max_block_bytes() + at, bytes),
                 0);
     }
-  }
+  });
   std::sort(all.begin(), all.end());
   ASSERT_EQ(all.size(), ref.sectors);
   for (std::uint32_t i = 0; i < ref.sectors; ++i) ASSERT_EQ(all[i], i);

@@ -58,7 +58,7 @@ TEST_P(gpu_c_pool, stores_loads_and_drops_as_the_pool_that_it_stands_for) {
   const auto twin = cuda::pool::make(g.scene.used_profile, g.scene.geometry,
                                      {s.all_sectors(), 512, s.entry_count()});
   ASSERT_TRUE(twin);
-  const cuda::pool_entries entries{pooled_scene::kFirst, g.scene.items};
+  const cuda::pool_entries entries{pooled_scene::kFirst, g.scene.items, s.order_dev.data()};
   const device_array<status> moved(g.count());
   std::size_t memory = 0;
   ASSERT_EQ(skv_cuda_pool_memory_bytes(s.pool.get(), &memory), SKV_OK);
@@ -203,7 +203,7 @@ TEST_F(gpu_c_pages, stay_in_use_where_the_arena_is_full) {
       std::vector<std::int32_t> pages = g.order, entries;
       for (std::uint32_t item = 0; item < g.scene.items; ++item) {
         const bool is_there = stored[layer * g.scene.items + item] == status::ok;
-        entries.push_back(is_there ? static_cast<std::int32_t>(item) : -1);
+        entries.push_back(is_there ? s.order[item] : -1);
         if (is_there != from_pool) pages[item] = -1;
       }
       const device_array<std::int32_t> pages_dev{std::span<const std::int32_t>(pages)},

@@ -1,6 +1,8 @@
 // A scene and a pool for its blocks, as a caller from C has them.
 #pragma once
 
+#include <numeric>
+
 #include "gpu/c_cuda_scene.hpp"
 
 namespace skv::gpu {
@@ -18,12 +20,14 @@ inline skv_cuda_pool_counts counts_of(const c_pool& pool) {
   return counts;
 }
 
-/// A scene, and a pool for its blocks: that of item i in layer l is entry kFirst + l * items + i.
+/// A scene, and a pool for its blocks: that of item i in layer l is entry kFirst + l * items + order[i].
 struct pooled_scene {
   static constexpr std::uint32_t kFirst = 2;
   gpu_scene g;
   c_scene c;
   c_pool pool;
+  std::vector<std::int32_t> order;  // backwards
+  device_array<std::int32_t> order_dev;
   skv_cuda_pool_entries entries = sized<skv_cuda_pool_entries>();
   device_array<status> moved;
 
@@ -31,9 +35,12 @@ struct pooled_scene {
   pooled_scene(coding_id id, std::uint64_t seed, output how, std::uint32_t sectors = 0)
       : g(random_scene(id, seed), page_layout::token_major, page_layout::head_major),
         c(g, how),
+        order(backwards(g.scene.items)),
+        order_dev(std::span<const std::int32_t>(order)),
         moved(g.count()) {
     entries.first = kFirst;
     entries.layer_stride = g.scene.items;
+    entries.indices_dev = order_dev.data();
     const skv_cuda_geometry geometry = to_c(g.scene.geometry);
     const skv_cuda_pool_options options =
         options_of(sectors != 0 ? sectors : all_sectors(), entry_count());
@@ -48,6 +55,11 @@ struct pooled_scene {
     return static_cast<std::uint32_t>(g.slots.size() / 512 + g.count());
   }
 
+  static std::vector<std::int32_t> backwards(std::uint32_t items) {
+    std::vector<std::int32_t> list(items);
+    std::iota(list.rbegin(), list.rend(), 0);
+    return list;
+  }
   std::uint32_t entry_count() const { return kFirst + static_cast<std::uint32_t>(g.count()); }
 
   skv_status store(cudaStream_t stream) const {
