@@ -159,11 +159,17 @@ std::uint64_t codec::max_compressed_bytes(std::uint32_t items) const {
 
 std::size_t codec::workspace_bytes(std::uint32_t max_items, launch_limits limits) const {
   const state& s = *state_;
-  std::size_t most = s.compact.schedule_of(s.plan, max_items, limits, false).workspace_bytes;
-  for (const auto& of_direction : s.kernels)
-    for (const prepared_kernel& k : of_direction)
-      most = std::max(most, k.schedule_of(s.plan, max_items, limits, true).workspace_bytes);
-  return most;
+  const auto needed = [&](launch_limits within) {
+    std::size_t most = s.compact.schedule_of(s.plan, max_items, within, false).workspace_bytes;
+    for (const auto& of_direction : s.kernels)
+      for (const prepared_kernel& k : of_direction)
+        most = std::max(most, k.schedule_of(s.plan, max_items, within, true).workspace_bytes);
+    return most;
+  };
+  // Blocks are larger under a limit, and the more there may be the more they need.
+  const std::uint32_t all = s.compact.multiprocessors();
+  if (limits.multiprocessors != 0 && limits.multiprocessors < all) return needed(limits);
+  return std::max(needed({}), needed({all - 1}));
 }
 
 result<done> codec::encode_async(const block_batch& batch, const paged_cache& numbers,

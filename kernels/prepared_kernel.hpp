@@ -94,6 +94,7 @@ class prepared_kernel {
   }
 
   bool is_ready() const { return function_ != nullptr; }
+  std::uint32_t multiprocessors() const { return multiprocessors_; }
   /// As many blocks as run at once on the multiprocessors that may be used.
   schedule grid_of(launch_limits limits) const {
     const bool is_limited =

@@ -1,6 +1,7 @@
 // How a batch is laid over a grid, and what the workspace holds.
 #pragma once
 
+#include <algorithm>
 #include <skv/lanes/lanes.hpp>
 
 #include "parameters.hpp"
@@ -22,19 +23,24 @@ inline std::uint32_t round_blocks_of(const block_plan& plan, std::uint32_t warps
   return plan.tiles != 0 && plan.tiles < warps_per_block ? warps_per_block / plan.tiles : 1;
 }
 
-/// `most_blocks`: that many of the grid run at once. `staged`: tiles need stages.
+/// `most_blocks`: that many of the grid run at once. A batch too small for all of them is shared among as many
+/// as it has blocks. `staged`: tiles need stages. Larger batches need no less of a workspace.
 inline schedule make_schedule(const block_plan& plan, std::uint32_t items,
                               std::uint32_t warps_per_block, std::uint32_t most_blocks,
                               bool staged) {
+  const auto per = [](std::uint64_t a, std::uint64_t b) { return (a + b - 1) / b; };
   schedule s;
   s.threads = warps_per_block * kLanes;
   const std::uint64_t blocks = std::uint64_t{items} * plan.layers;
-  s.round_blocks = round_blocks_of(plan, warps_per_block);
-  const std::uint64_t rounds = (blocks + s.round_blocks - 1) / s.round_blocks;
-  s.grid_blocks = rounds < most_blocks ? static_cast<std::uint32_t>(rounds) : most_blocks;
-  if (s.grid_blocks == 0) s.grid_blocks = 1;
+  const std::uint32_t full = round_blocks_of(plan, warps_per_block);
+  s.round_blocks =
+      static_cast<std::uint32_t>(std::clamp<std::uint64_t>(per(blocks, most_blocks), 1, full));
+  const std::uint64_t rounds = per(blocks, s.round_blocks);
+  s.grid_blocks = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(rounds, 1, most_blocks));
   s.descriptors = sizeof(round_counter);
-  s.stages = round_up<std::size_t>(s.descriptors + rounds * sizeof(std::uint64_t), 256);
+  const std::uint64_t most_rounds =
+      std::min(blocks, std::max<std::uint64_t>(most_blocks, per(blocks, full)));
+  s.stages = round_up<std::size_t>(s.descriptors + most_rounds * sizeof(std::uint64_t), 256);
   s.workspace_bytes = s.stages;
   if (staged)
     s.workspace_bytes +=

@@ -45,29 +45,34 @@ typedef struct skv_cuda_geometry {
   uint32_t tile_heads;   ///< heads of a tile; 0: likewise. Other tiles give other bytes.
 } skv_cuda_geometry;
 
-/// Where blocks begin: the block of `item` in `layer` at
-/// `base + indices_dev[item] * block_stride_bytes + layer * layer_stride_bytes`, or, if `pointers_dev`
-/// is given, at `pointers_dev[item] + layer * layer_stride_bytes`. Never grows.
+/// Where blocks begin. Either by a number: layer l begins at `base + l * layer_stride_bytes`, or at
+/// `layer_bases_dev[l]`, and in it block b at `b * block_stride_bytes`. Or by a pointer:
+/// `pointers_dev[l * pointer_layer_stride + item] + l * layer_stride_bytes`. Layers count from the
+/// geometry's first. Never grows.
 typedef struct skv_cuda_block_places {
   void* base;
   int64_t layer_stride_bytes;
   int64_t block_stride_bytes;
   const int32_t* indices_dev;  ///< [items]; null: item i is block i; negative: the item is skipped
-  void* const* pointers_dev;   ///< [items]; null in it: the item is skipped
+  void* const* pointers_dev;   ///< [items] or [layers][pointer_layer_stride]; null in it: no block
+  int64_t pointer_layer_stride;  ///< pointers from one layer's to the next one's
+  void* const* layer_bases_dev;  ///< [layers] of the geometry; null: layers begin at base
 } skv_cuda_block_places;
 
-/// Where a tensor lies in its block: channels are contiguous; tokens and heads have strides. The offset may
-/// lead out of the block, into a second allocation with the same block strides. Never grows.
+/// Where a tensor lies in its block: channels are contiguous; tokens and heads have strides. Never grows.
 typedef struct skv_cuda_tensor_place {
   int64_t offset_bytes;
   int64_t token_stride_bytes;
   int64_t head_stride_bytes;
+  /// Its own blocks, if it does not lie in those of its cache: K and V, or scales, in arrays of their own; all
+  /// zero: it does. An item that is skipped in any of its tensors is in all.
+  skv_cuda_block_places blocks;
 } skv_cuda_tensor_place;
 
 /// A paged cache: numbers aligned to their size.
 typedef struct skv_cuda_paged_cache {
   size_t struct_size;
-  skv_cuda_block_places blocks;
+  skv_cuda_block_places blocks;  ///< not needed where every tensor has its own
   skv_cuda_tensor_place tensors[SKV_CUDA_MAX_TENSORS];  ///< in the order of the geometry
 } skv_cuda_paged_cache;
 
@@ -103,7 +108,8 @@ typedef struct skv_cuda_encoded_places {
   uint64_t* total_bytes;        ///< of all packed blocks, those that do not fit included
 } skv_cuda_encoded_places;
 
-/// Where compressed blocks are, as encoding left them. The content of none of these arrays is trusted.
+/// Where compressed blocks are, as encoding left them. The content of none of these arrays is trusted, but for
+/// those that say where slots are.
 typedef struct skv_cuda_stored_places {
   size_t struct_size;
   skv_cuda_block_places slots;
@@ -128,7 +134,7 @@ typedef struct skv_cuda_wanted_range {
 /// What a call may use of the device.
 typedef struct skv_cuda_limits {
   size_t struct_size;
-  uint32_t multiprocessors;  ///< SMs to run on; 0: all
+  uint32_t multiprocessors;  ///< at most so many SMs are used, the others left alone; 0: all
   uint32_t reserved;         ///< 0
 } skv_cuda_limits;
 
@@ -162,7 +168,7 @@ SKV_API skv_status skv_cuda_max_block_bytes(const skv_cuda_codec* codec, uint32_
 /// The room in which so many items fit in all layers, packed.
 SKV_API skv_status skv_cuda_max_compressed_bytes(const skv_cuda_codec* codec, uint32_t items,
                                                  uint64_t* bytes);
-/// What a call with these limits (null: none) needs for batches of up to `max_items`. It grows with the
+/// What a call with these limits needs for batches of up to `max_items`; null: with any. It grows with the
 /// device, hardly with the batch.
 SKV_API skv_status skv_cuda_workspace_bytes(const skv_cuda_codec* codec, uint32_t max_items,
                                             const skv_cuda_limits* limits, size_t* bytes);
@@ -204,8 +210,8 @@ SKV_API skv_status skv_cuda_compact_async(const skv_cuda_codec* codec, const skv
 /// block: SKV_OK; SKV_DOES_NOT_FIT (it had stayed raw, and is not in this cache); SKV_TRUNCATED,
 /// SKV_CORRUPT, SKV_WRONG_PREDICTION (the numbers written are worth nothing); or what else in->statuses
 /// says of it. `in_place` (not 0): slots are the blocks of `numbers` themselves; then `wanted` must be null
-/// or everything, `statuses` another array than in->statuses, and no block in the batch twice: its content
-/// would be lost. A block that had stayed raw is then SKV_OK, and one that cannot be decoded keeps its
+/// or everything, and no block in the batch twice: its content would be lost. `statuses` may be
+/// in->statuses. A block that had stayed raw is then SKV_OK, and one that cannot be decoded keeps its
 /// compressed bytes. `wanted` null: everything. Fails as skv_cuda_encode_async.
 SKV_API skv_status skv_cuda_decode_async(const skv_cuda_codec* codec, const skv_cuda_batch* batch,
                                          const skv_cuda_stored_places* in,
@@ -333,8 +339,7 @@ SKV_API skv_status skv_cuda_pool_load_async(const skv_cuda_pool* pool, const skv
 /// skv_cuda_pool_load_async and then skv_cuda_decode_async: bytes are loaded into the slots of `places`, or, if
 /// these are the blocks of `numbers` themselves, `in_place` (not 0), and decoded from there. `statuses`
 /// [layers][items] are those of decoding; of blocks that could not be loaded they are those of loading (in
-/// place, SKV_OK if skipped). In place they must be another array than places->statuses, and no block may be in
-/// the batch twice. `workspace_dev` is the codec's. Fails also with SKV_INVALID_ARGUMENT if the codec is of
+/// place, SKV_OK if skipped). In place no block may be in the batch twice. `workspace_dev` is the codec's. Fails also with SKV_INVALID_ARGUMENT if the codec is of
 /// another geometry; where it is decoding that is refused, loading may have been enqueued.
 SKV_API skv_status skv_cuda_pool_restore_async(
     const skv_cuda_pool* pool, const skv_cuda_codec* codec, const skv_cuda_batch* batch,

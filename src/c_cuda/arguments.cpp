@@ -41,13 +41,18 @@ result<done> check_reserved(const char* what, std::uint32_t reserved) {
 }
 
 result<cuda::block_places> convert(const skv_cuda_block_places& p, const char* what) {
-  if (const auto ok =
-          check_aligned(what, {{"indices_dev", p.indices_dev}, {"pointers_dev", p.pointers_dev}});
+  if (const auto ok = check_aligned(what, {{"indices_dev", p.indices_dev},
+                                           {"pointers_dev", p.pointers_dev},
+                                           {"layer_bases_dev", p.layer_bases_dev}});
       !ok)
     return ok.failure();
-  return cuda::block_places{static_cast<std::byte*>(p.base), p.layer_stride_bytes,
-                            p.block_stride_bytes, p.indices_dev,
-                            reinterpret_cast<std::byte* const*>(p.pointers_dev)};
+  return cuda::block_places{static_cast<std::byte*>(p.base),
+                            p.layer_stride_bytes,
+                            p.block_stride_bytes,
+                            p.indices_dev,
+                            reinterpret_cast<std::byte* const*>(p.pointers_dev),
+                            p.pointer_layer_stride,
+                            reinterpret_cast<std::byte* const*>(p.layer_bases_dev)};
 }
 
 }  // namespace
@@ -111,7 +116,9 @@ result<cuda::paged_cache> read(const skv_cuda_paged_cache* cache, const char* wh
   cuda::paged_cache made{*blocks, {}};
   for (std::uint32_t i = 0; i < cuda::kMaxTensors; ++i) {
     const skv_cuda_tensor_place& t = c->tensors[i];
-    made.tensors[i] = {t.offset_bytes, t.token_stride_bytes, t.head_stride_bytes};
+    const auto own = convert(t.blocks, what);
+    if (!own) return own.failure();
+    made.tensors[i] = {t.offset_bytes, t.token_stride_bytes, t.head_stride_bytes, *own};
   }
   return made;
 }

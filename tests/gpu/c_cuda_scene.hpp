@@ -28,8 +28,13 @@ T sized() {
 }
 
 inline skv_cuda_block_places to_c(const cuda::block_places& p) {
-  return {p.base, p.layer_stride_bytes, p.block_stride_bytes, p.indices_dev,
-          reinterpret_cast<void* const*>(p.pointers_dev)};
+  return {p.base,
+          p.layer_stride_bytes,
+          p.block_stride_bytes,
+          p.indices_dev,
+          reinterpret_cast<void* const*>(p.pointers_dev),
+          p.pointer_layer_stride,
+          reinterpret_cast<void* const*>(p.layer_bases_dev)};
 }
 
 inline skv_cuda_paged_cache to_c(const cuda::paged_cache& c) {
@@ -37,7 +42,7 @@ inline skv_cuda_paged_cache to_c(const cuda::paged_cache& c) {
   made.blocks = to_c(c.blocks);
   for (std::uint32_t i = 0; i < cuda::kMaxTensors; ++i)
     made.tensors[i] = {c.tensors[i].offset_bytes, c.tensors[i].token_stride_bytes,
-                       c.tensors[i].head_stride_bytes};
+                       c.tensors[i].head_stride_bytes, to_c(c.tensors[i].blocks)};
   return made;
 }
 

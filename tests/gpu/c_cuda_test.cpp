@@ -32,6 +32,41 @@ TEST_F(gpu_c, blocks_have_the_cpu_codecs_bytes_and_come_back) {
     }
 }
 
+TEST_F(gpu_c, layers_and_tensors_may_have_places_of_their_own) {
+  const gpu_scene g(random_scene(all_codings().front(), 13), page_layout::token_major,
+                    page_layout::token_major);
+  std::vector<std::byte*> bases, pointers;
+  const cuda::block_places whole = g.numbers_at.cache.blocks;
+  for (std::uint32_t layer = 0; layer < g.plan.layers; ++layer) {
+    bases.push_back(whole.base + layer * whole.layer_stride_bytes);
+    for (const std::int32_t number : g.order)
+      pointers.push_back(bases.back() + number * whole.block_stride_bytes);
+  }
+  const device_array<std::byte*> bases_dev{std::span<std::byte* const>(bases)};
+  const device_array<std::byte*> pointers_dev{std::span<std::byte* const>(pointers)};
+  c_scene c(g, output::slots);
+  skv_cuda_block_places& k = c.numbers.tensors[0].blocks;
+  k.layer_bases_dev = reinterpret_cast<void* const*>(bases_dev.data());
+  k.block_stride_bytes = whole.block_stride_bytes;
+  k.indices_dev = whole.indices_dev;
+  skv_cuda_block_places& v = c.numbers.tensors[1].blocks;
+  v.pointers_dev = reinterpret_cast<void* const*>(pointers_dev.data());
+  v.pointer_layer_stride = g.scene.items;
+  c.numbers.blocks = {};
+  ASSERT_EQ(c.encode(nullptr), SKV_OK) << skv_last_error();
+  check(cudaDeviceSynchronize());
+  g.expect_cpu_bytes(output::slots);
+  g.cache.fill(0x5a);
+  ASSERT_EQ(c.decode(nullptr), SKV_OK) << skv_last_error();
+  check(cudaDeviceSynchronize());
+  g.expect_restored();
+
+  v.pointers_dev =
+      reinterpret_cast<void* const*>(reinterpret_cast<std::byte*>(pointers_dev.data()) + 1);
+  EXPECT_EQ(c.encode(nullptr), SKV_INVALID_ARGUMENT);
+  EXPECT_THAT(skv_last_error(), HasSubstr("pointers_dev: misaligned pointer"));
+}
+
 TEST_F(gpu_c, a_batch_may_have_some_layers) {
   const gpu_scene g(random_scene(all_codings().front(), 12), page_layout::token_major,
                     page_layout::token_major);

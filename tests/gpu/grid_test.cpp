@@ -35,7 +35,8 @@ TEST_F(grid, has_one_large_block_for_each_multiprocessor_that_may_be_used) {
         // More warps than all of a batch has tiles for: a block each for what there is.
         const cuda::schedule few = k->schedule_of(*plan, 3, {1}, true);
         EXPECT_EQ(few.grid_blocks, 1u);
-        EXPECT_GE(few.round_blocks * plan->tiles, 1u);
+        EXPECT_EQ(few.round_blocks, 3u) << "one block of the grid does all three";
+        EXPECT_EQ(k->schedule_of(*plan, 3, {}, true).round_blocks, 1u) << "each has its own";
       }
   }
 }

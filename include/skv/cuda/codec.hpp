@@ -132,8 +132,8 @@ class codec {
   std::uint32_t max_block_bytes() const;
   /// Room in which so many items fit, packed.
   std::uint64_t max_compressed_bytes(std::uint32_t items) const;
-  /// What the calls need for batches of up to `max_items`. It grows with the device, hardly with
-  /// the batch.
+  /// What the calls need, with such limits, for batches of up to `max_items`; without limits: with any. It grows
+  /// with the device, hardly with the batch.
   std::size_t workspace_bytes(std::uint32_t max_items, launch_limits limits = {}) const;
 
   /// Encodes `numbers`. `means` is read only if the profile's means are given; its tensors have the
