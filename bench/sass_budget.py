@@ -2,9 +2,11 @@
 """Counts the instructions that the kernels' inner loops issue per number, without a GPU.
 
     sass_budget.py [--limits FILE] [--json FILE] [--second F] [CUBIN ...]
+    sass_budget.py --tools
 
-Without a cubin, the kernels are compiled as the library has them, for sm_90. nvcc and nvdisasm are looked for on PATH
-and in /usr/local/cuda/bin (or given by --nvcc, --nvdisasm). Exits with 1 if a kernel is over its limits:
+Without a cubin, the kernels are compiled as the library has them, for sm_90. nvcc and nvdisasm are looked for on PATH,
+in /usr/local/cuda/bin and in the Python packages of NVIDIA (pip install nvidia-cuda-nvdisasm), or given by --nvcc,
+--nvdisasm; --tools tells which are found, and ends. Exits with 1 if a kernel is over its limits:
 bench/sass_limits.json holds what has been reached, so that it gets no worse. The goals, for bf16 with
 bf16 means, are 50 to decode and 65 to encode. Exits with 77 where nothing can be counted: without one of
 the two programs, or with limits and an nvcc of another release than they were reached with. (cuobjdump
@@ -36,6 +38,7 @@ import argparse
 import concurrent.futures
 import fnmatch
 import heapq
+import importlib.util
 import json
 import os
 import pathlib
@@ -49,7 +52,6 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 FORMATS = {"1": "bf16", "2": "fp16", "3": "e4m3", "4": "e5m2"}
 ATTRIBUTES = {0x11: "local_bytes", 0x2F: "registers"}  # EIATTR_FRAME_SIZE, EIATTR_REGCOUNT
-TOOLS = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/local/cuda/bin"
 SKIPPED = 77
 SOURCES = {"0": "none", "1": "previous_token", "2": "given"}
 
@@ -266,11 +268,19 @@ def hot_loop(blocks):
     return best
 
 
+def tool_path():
+    """Folders that may have NVIDIA's programs, the user's choice first."""
+    packages = importlib.util.find_spec("nvidia")
+    folders = [folder for root in (packages.submodule_search_locations or () if packages else ())
+               for folder in sorted(pathlib.Path(root).glob("*/bin"))]
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/cuda/bin", *map(str, folders)])
+
+
 def missing(arguments, limits):
     """Why nothing can be counted, or None. Finds the programs."""
     for tool in ["nvdisasm"] if arguments.cubin else ["nvdisasm", "nvcc"]:
         name = getattr(arguments, tool)
-        found = shutil.which(name, path=TOOLS)
+        found = shutil.which(name, path=tool_path())
         if not found:
             return f"{name} is not there"
         setattr(arguments, tool, found)
@@ -306,6 +316,7 @@ def main():
     parser.add_argument("cubin", nargs="*", type=pathlib.Path)
     parser.add_argument("--nvcc", default="nvcc")
     parser.add_argument("--nvdisasm", default="nvdisasm")
+    parser.add_argument("--tools", action="store_true", help="tell which programs are found, and end")
     parser.add_argument("--flag", action="append", default=[], help="for nvcc")
     parser.add_argument("--limits", type=pathlib.Path)
     parser.add_argument("--json", type=pathlib.Path)
@@ -317,6 +328,9 @@ def main():
     if reason:
         print("skipped:", reason)
         return SKIPPED
+    if arguments.tools:
+        print(arguments.nvcc, arguments.nvdisasm)
+        return 0
 
     table = []
     with tempfile.TemporaryDirectory() as folder:
