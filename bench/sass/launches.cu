@@ -1,0 +1,77 @@
+// Prints how the host launches every kernel, from the host's own code: name, threads of a block, and the most
+// dynamic shared memory that blocks of 1 to 64 tiles ask for. Run by sass_budget.py; needs no device.
+#include <algorithm>
+#include <cstdio>
+#include <kernels/compact.cuh>
+#include <kernels/decode.cuh>
+#include <kernels/encode.cuh>
+#include <kernels/entry.cuh>
+#include <kernels/linear.cuh>
+#include <kernels/pool.cuh>
+#include <kernels/schedule.hpp>
+#include <string>
+
+namespace skv::cuda {
+namespace {
+
+constexpr const char* kSources[] = {"none", "previous_token", "given"};
+
+std::string name_of(number_format f) { return std::string(to_string(f.id)); }
+
+template <class Kernel>
+void print(const std::string& name, std::uint32_t threads) {
+  std::size_t most = 0;
+  for (std::uint32_t tiles = 1; tiles <= 64; ++tiles) {
+    block_plan plan{};
+    plan.layers = 1;
+    plan.tiles = tiles;
+    const schedule s = make_schedule(plan, 1, threads / kLanes, 1, false);
+    most = std::max(most, Kernel::shared_bytes(s.round_blocks, tiles));
+  }
+  std::printf("%s %u %zu\n", name.c_str(), threads, most);
+}
+
+void print_coders(number_format target, mean_source source, number_format mean, bool one_row) {
+  with_kernel(target.id, source, mean.id, one_row,
+              [&]<number_format T, mean_source S, number_format M, bool kOneRow>() {
+                const std::string coding = "/" + name_of(T) + "/" + kSources[static_cast<int>(S)] +
+                                           "/" + name_of(M) + (kOneRow ? "/one_row" : "/heads");
+                constexpr bool is_apart = !kOneRow && S == mean_source::none;
+                print<encode_kernel<T, S, M, kOneRow>>(
+                    "encode" + coding,
+                    is_apart ? kPolicy.encode_apart.threads : kPolicy.encode.threads);
+                print<decode_kernel<T, S, M, kOneRow>>("decode" + coding, kPolicy.decode.threads);
+              });
+}
+
+void print_linear(number_format target, number_format mean) {
+  constexpr linear_policy kTuned = linear_policy_of(0);
+  with_formats(target.id, mean.id, [&]<number_format T, number_format M>() {
+    print<update_kernel<T, M>>("linear/update/" + name_of(T) + "/" + name_of(M),
+                               kTuned.update.threads);
+    if (T == M) print<predict_kernel<M>>("linear/predict/" + name_of(M), kTuned.product.threads);
+  });
+}
+
+void print_all() {
+  for (const number_format target : kFormats)
+    for (const number_format mean : kFormats) {
+      for (const mean_source source :
+           {mean_source::none, mean_source::previous_token, mean_source::given})
+        for (const bool one_row : {false, true}) print_coders(target, source, mean, one_row);
+      print_linear(target, mean);
+    }
+  constexpr linear_policy kTuned = linear_policy_of(0);
+  print<hide_kernel>("linear/hide", kTuned.product.threads);
+  print<take_kernel>("linear/take", kTuned.update.threads);
+  print<compact_kernel>("move/compact", kPolicy.move.threads);
+  print<store_kernel>("move/store", kPolicy.move.threads);
+  print<load_kernel>("move/load", kPolicy.move.threads);
+  print<drop_kernel>("move/drop", kPolicy.move.threads);
+  print<clear_kernel>("move/clear", kPolicy.move.threads);
+}
+
+}  // namespace
+}  // namespace skv::cuda
+
+int main() { skv::cuda::print_all(); }
