@@ -2,8 +2,9 @@
 //
 //     device_bench [--data DIR] [--reference NAME] [--mib N] [flags of Google Benchmark]
 //
-// Names are {encode,decode}/{slots,in_place,packed}/format/predictor/what, where what is
-//     all           N MiB (4,096) in all layers, in one launch
+// Names are {encode,decode}/{slots,in_place,packed,to_host}/format/predictor/what, where what is
+//     all           N MiB (4,096) in all layers, in one launch; to_host, which is packed, and in pinned
+//                   memory of the host, an eighth of that
 //     tile:n        the same, in tiles of n numbers
 //     pages:n       n pages of one layer, a launch each
 //     request       a request of 4,096 tokens in one layer; the time is that of a single launch
@@ -13,9 +14,9 @@
 // are the multiply-adds a second.
 // Before a configuration is timed, all of its pages are encoded, restored and compared. Times are between
 // CUDA events. bytes_per_second counts uncompressed numbers; copy_percent sets that against a copy of as
-// many bytes in the same run; moved counts what must be read and written; submit is the host's time for a
+// many bytes in the same run, within the device's memory, or of to_host into pinned memory; moved counts what must be read and written; submit is the host's time for a
 // launch. Launches go through several times the device's cache, over pages in random order. Ends with 1
-// if numbers did not come back, with 77 where there is no device.
+// if numbers did not come back, with 77 where there is no device, with 78 if its driver is too old.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -24,13 +25,13 @@
 #include <map>
 #include <memory>
 
+#include "device_found.hpp"
 #include "device_linear_runs.hpp"
 #include "device_subject.hpp"
 
 namespace skv::bench {
 namespace {
 
-constexpr int kNoDevice = 77;
 constexpr std::uint32_t kMostPages = 100'000;
 
 data_folder g_folder{std::string(SKV_TEST_DATA) + "/tiny"};
@@ -60,13 +61,17 @@ struct made_subject {
 
 made_subject g_subject;
 
+// Of what goes to the host, over a link that is much slower than the device's memory.
+std::size_t to_host_bytes() { return std::min((g_mib << 20) / 8, g_device->arena.bytes()); }
+
 made_subject& made_for(const std::string& name, configuration c) {
   made_subject& last = g_subject;
   if (last.name != name || g_device->arena.user() != last.it.get()) {
     const page_set& pages = pages_of(c);
     if (c.items == 0)
       c.items = static_cast<std::uint32_t>(
-          std::max<std::size_t>(1, (g_mib << 20) / (pages.page_bytes * pages.geometry.layers)));
+          std::max<std::size_t>(1, (c.where == place::to_host ? to_host_bytes() : g_mib << 20) /
+                                       (pages.page_bytes * pages.geometry.layers)));
     last = {};
     last.it = std::make_unique<subject>(c, pages, g_device->arena, g_device->cache_bytes);
     if (!last.it->fits()) {
@@ -130,7 +135,8 @@ void run(benchmark::State& state, const std::string& name, const configuration& 
   const auto raw = static_cast<double>(s.raw_bytes());
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(s.raw_bytes()));
   state.counters["copy_percent"] =
-      100 * raw * static_cast<double>(state.iterations()) / (g_device->copy_rate * seconds);
+      100 * raw * static_cast<double>(state.iterations()) /
+      ((c.where == place::to_host ? g_device->copy_to_host_rate : g_device->copy_rate) * seconds);
   state.counters["moved"] =
       Counter(s.moved_bytes(), Counter::kIsIterationInvariantRate, Counter::kIs1000);
   state.counters["ratio"] = s.ratio();
@@ -142,11 +148,19 @@ void run(benchmark::State& state, const std::string& name, const configuration& 
 // Of the copy that all is set against: twice as many fit into the arena.
 std::size_t copy_bytes() { return std::min(g_mib << 20, g_device->arena.bytes() / 2 / 256 * 256); }
 
-void copy(benchmark::State& state) {
-  const std::size_t bytes = copy_bytes();
+void copy(benchmark::State& state, double (*rate)(device_arena&, std::size_t), std::size_t bytes) {
   for (auto _ : state)
-    state.SetIterationTime(static_cast<double>(bytes) / copy_rate(g_device->arena, bytes));
+    state.SetIterationTime(static_cast<double>(bytes) / rate(g_device->arena, bytes));
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(bytes));
+}
+void register_copy(const char* name, double (*rate)(device_arena&, std::size_t),
+                   std::size_t bytes) {
+  benchmark::RegisterBenchmark(name, [=](auto& state) { copy(state, rate, bytes); })
+      ->UseManualTime()
+      ->Unit(benchmark::kMicrosecond)
+      ->Iterations(1)
+      ->Repetitions(kRepetitions)
+      ->ReportAggregatesOnly();
 }
 
 void register_all() {
@@ -154,8 +168,10 @@ void register_all() {
       {mean_source::given, "given"},
       {mean_source::previous_token, "previous_token"},
       {mean_source::none, "none"}};
-  constexpr std::pair<place, const char*> kPlaces[] = {
-      {place::slots, "slots"}, {place::in_place, "in_place"}, {place::packed, "packed"}};
+  constexpr std::pair<place, const char*> kPlaces[] = {{place::slots, "slots"},
+                                                       {place::in_place, "in_place"},
+                                                       {place::packed, "packed"},
+                                                       {place::to_host, "to_host"}};
 
   const auto add = [&](configuration c, const std::string& what, int iterations, timing how = {}) {
     for (const bool encodes : {true, false}) {
@@ -174,12 +190,8 @@ void register_all() {
           ->ReportAggregatesOnly();
     }
   };
-  benchmark::RegisterBenchmark("copy", copy)
-      ->UseManualTime()
-      ->Unit(benchmark::kMicrosecond)
-      ->Iterations(1)
-      ->Repetitions(kRepetitions)
-      ->ReportAggregatesOnly();
+  register_copy("copy", copy_rate, copy_bytes());
+  register_copy("copy/to_host", copy_to_host_rate, to_host_bytes());
 
   for (const number_format f : kFormats)
     for (const auto& [source, source_name] : kSources) {
@@ -219,38 +231,6 @@ std::size_t arena_bytes() {
   return std::min(unused / 10 * 9, most * 5);  // original, cache, means, slots, the rest
 }
 
-int attribute(cudaDeviceAttr a) {
-  int device = 0, value = 0;
-  check(cudaGetDevice(&device));
-  check(cudaDeviceGetAttribute(&value, a, device));
-  return value;
-}
-
-void describe_device() {
-  cudaDeviceProp properties{};
-  int driver = 0, runtime = 0;
-  check(cudaGetDeviceProperties(&properties, 0));
-  check(cudaDriverGetVersion(&driver));
-  check(cudaRuntimeGetVersion(&runtime));
-  using benchmark::AddCustomContext;
-  AddCustomContext("gpu", properties.name);
-  AddCustomContext("multiprocessors", std::to_string(attribute(cudaDevAttrMultiProcessorCount)));
-  AddCustomContext("clock_khz", std::to_string(attribute(cudaDevAttrClockRate)));
-  AddCustomContext("memory_clock_khz", std::to_string(attribute(cudaDevAttrMemoryClockRate)));
-  AddCustomContext("l2_bytes", std::to_string(g_device->cache_bytes));
-  AddCustomContext("cuda_driver", std::to_string(driver));
-  AddCustomContext("cuda_runtime", std::to_string(runtime));
-  AddCustomContext("copy_bytes_per_second", std::to_string(g_device->copy_rate));
-  AddCustomContext("data", g_folder.root.filename().string() + "/" + g_folder.reference);
-}
-
-std::string missing_device() {
-  int count = 0;
-  const cudaError_t e = cudaGetDeviceCount(&count);
-  if (e != cudaSuccess) return std::string("no CUDA device: ") + cudaGetErrorString(e);
-  return count == 0 ? "no CUDA device" : "";
-}
-
 }  // namespace
 }  // namespace skv::bench
 
@@ -268,14 +248,16 @@ int main(int argc, char** argv) {
   argv[kept] = nullptr;
   benchmark::Initialize(&kept, argv);
   if (benchmark::ReportUnrecognizedArguments(kept, argv)) return 1;
-  if (const std::string why = missing_device(); !why.empty()) {
-    std::printf("%s\n", why.c_str());
-    return kNoDevice;
+  if (const lack_of_device lack = find_lack_of_device(); lack.exit_status != 0) {
+    std::printf("%s\n", lack.why.c_str());
+    return lack.exit_status;
   }
   g_device = std::make_unique<bench_device>(arena_bytes());
   g_device->cache_bytes = static_cast<std::size_t>(attribute(cudaDevAttrL2CacheSize));
   g_device->copy_rate = copy_rate(g_device->arena, copy_bytes());
-  describe_device();
+  g_device->copy_to_host_rate = copy_to_host_rate(g_device->arena, to_host_bytes());
+  describe_device(*g_device);
+  benchmark::AddCustomContext("data", g_folder.root.filename().string() + "/" + g_folder.reference);
   register_all();
   linear_runs of_linear(*g_device, g_mib, [] { return &pages_of({}); });
   of_linear.register_all();

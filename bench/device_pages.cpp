@@ -125,17 +125,20 @@ void tile_pages(std::byte* to, const std::byte* from, std::uint32_t layers, std:
   }
 }
 
-double copy_rate(device_arena& arena, std::size_t bytes) {
-  arena.reset(nullptr);
-  void* const from = arena.take(bytes);
-  void* const to = arena.take(bytes);
+pinned_memory::pinned_memory(std::size_t bytes) { check(cudaMallocHost(&memory_, bytes)); }
+
+pinned_memory::~pinned_memory() { cudaFreeHost(memory_); }
+
+namespace {
+
+double rate_of(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
   cudaEvent_t begin{}, end{};
   check(cudaEventCreate(&begin));
   check(cudaEventCreate(&end));
   std::vector<float> times(11);
   for (float& milliseconds : times) {
     check(cudaEventRecord(begin, nullptr));
-    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, nullptr));
+    check(cudaMemcpyAsync(to, from, bytes, kind, nullptr));
     check(cudaEventRecord(end, nullptr));
     check(cudaEventSynchronize(end));
     check(cudaEventElapsedTime(&milliseconds, begin, end));
@@ -144,6 +147,20 @@ double copy_rate(device_arena& arena, std::size_t bytes) {
   check(cudaEventDestroy(end));
   std::sort(times.begin(), times.end());
   return static_cast<double>(bytes) * 1e3 / times[times.size() / 2];
+}
+
+}  // namespace
+
+double copy_rate(device_arena& arena, std::size_t bytes) {
+  arena.reset(nullptr);
+  void* const from = arena.take(bytes);
+  return rate_of(arena.take(bytes), from, bytes, cudaMemcpyDeviceToDevice);
+}
+
+double copy_to_host_rate(device_arena& arena, std::size_t bytes) {
+  arena.reset(nullptr);
+  const pinned_memory to(bytes);
+  return rate_of(to.data(), arena.take(bytes), bytes, cudaMemcpyDeviceToHost);
 }
 
 }  // namespace skv::bench

@@ -3,6 +3,7 @@
 
 #include <cuda_runtime_api.h>
 #include <skv/cuda/codec.hpp>
+#include <utility>
 
 #include "workload.hpp"
 
@@ -66,5 +67,20 @@ void tile_pages(std::byte* to, const std::byte* from, std::uint32_t layers, std:
 
 /// Bytes per second of a copy within the device's memory, counted once: the median of several.
 double copy_rate(device_arena& arena, std::size_t bytes);
+/// The same from the device's memory to pinned memory of the host.
+double copy_to_host_rate(device_arena& arena, std::size_t bytes);
+
+/// Pinned memory of the host, which kernels can write to.
+class pinned_memory {
+ public:
+  explicit pinned_memory(std::size_t bytes);
+  pinned_memory(pinned_memory&& m) noexcept : memory_(std::exchange(m.memory_, nullptr)) {}
+  pinned_memory& operator=(pinned_memory&&) = delete;
+  ~pinned_memory();
+  std::byte* data() const { return static_cast<std::byte*>(memory_); }
+
+ private:
+  void* memory_ = nullptr;
+};
 
 }  // namespace skv::bench

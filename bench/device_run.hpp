@@ -13,7 +13,8 @@ struct bench_device {
 
   device_arena arena;
   std::size_t cache_bytes = 0;
-  double copy_rate = 0;  ///< bytes a second
+  // Bytes a second, counted once.
+  double copy_rate = 0, copy_to_host_rate = 0;
   bool all_came_back = true;
 };
 

@@ -51,7 +51,11 @@ bool subject::allocate(device_arena& arena) {
   original_ = arena.array<std::byte>(all * pages_.page_bytes);
   cache_ = arena.array<std::byte>(all * pages_.page_bytes);
   means_ = arena.array<std::byte>(given() ? all * pages_.mean_page_bytes : 1);
-  slots_ = arena.array<std::byte>(in_place() ? 1 : all * coder_.max_block_bytes());
+  const std::size_t slot_bytes = in_place() ? 1 : all * coder_.max_block_bytes();
+  if (to_host())
+    slots_ = host_slots_.emplace(slot_bytes).data();
+  else
+    slots_ = arena.array<std::byte>(slot_bytes);
   indices_ = arena.array<std::int32_t>(total());
   records_ = arena.array<tile_record>(all * tiles_);
   sizes_ = arena.array<std::uint32_t>(all);
@@ -110,8 +114,8 @@ std::string subject::verify() {
 }
 
 std::string subject::compare() {
-  const auto encoded = to_host(statuses_), decoded = to_host(decoded_);
-  const auto sizes = to_host(sizes_);
+  const auto encoded = fetch(statuses_), decoded = fetch(decoded_);
+  const auto sizes = fetch(sizes_);
   coded_bytes_ = decoded.size() * tiles_ * sizeof(tile_record);
   stayed_raw_ = 0;
   for (std::size_t i = 0; i < decoded.size(); ++i) {
@@ -182,7 +186,7 @@ cuda::encoded_places subject::places(std::uint32_t window) const {
   out.offsets = offsets_ + first;
   out.total_bytes = totals_ + window;
   std::byte* const room = slots_ + first * coder_.max_block_bytes();
-  if (how_.where == place::packed) {
+  if (how_.where == place::packed || to_host()) {
     out.packed = room;
     out.packed_bytes = coder_.max_compressed_bytes(how_.items);
   } else if (how_.where == place::in_place) {
@@ -198,7 +202,7 @@ cuda::encoded_places subject::places(std::uint32_t window) const {
 }
 
 template <class T>
-std::vector<T> subject::to_host(const T* from) const {
+std::vector<T> subject::fetch(const T* from) const {
   std::vector<T> v(blocks() * windows_);
   check(cudaMemcpy(v.data(), from, v.size() * sizeof(T), cudaMemcpyDeviceToHost));
   return v;

@@ -1,11 +1,14 @@
 // What one line of the device's benchmark works on.
 #pragma once
 
+#include <optional>
+
 #include "device_pages.hpp"
 
 namespace skv::bench {
 
-enum class place { slots, in_place, packed };
+/// to_host: packed, in pinned memory of the host.
+enum class place { slots, in_place, packed, to_host };
 
 struct configuration {
   bool encodes = true;
@@ -54,6 +57,7 @@ class subject {
  private:
   bool given() const { return how_.source == mean_source::given; }
   bool in_place() const { return how_.where == place::in_place; }
+  bool to_host() const { return how_.where == place::to_host; }
   std::size_t total() const { return std::size_t{how_.items} * windows_; }
   bool allocate(device_arena& arena);
   void fill();
@@ -68,7 +72,7 @@ class subject {
                              number_format f) const;
   cuda::encoded_places places(std::uint32_t window) const;
   template <class T>
-  std::vector<T> to_host(const T* from) const;
+  std::vector<T> fetch(const T* from) const;
 
   configuration how_;
   const page_set& pages_;
@@ -78,7 +82,8 @@ class subject {
   bool allocated_ = false;
   std::uint32_t windows_ = 1, tiles_ = 1;
   std::size_t coded_bytes_ = 0, stayed_raw_ = 0;
-  // Device memory: [layers][items of all windows] pages, [windows][layers][items] of everything else.
+  std::optional<pinned_memory> host_slots_;
+  // Device memory (slots_ may be the host's): [layers][items of all windows] pages, [windows][layers][items] of everything else.
   std::byte *original_ = nullptr, *cache_ = nullptr, *means_ = nullptr, *slots_ = nullptr;
   std::int32_t* indices_ = nullptr;
   tile_record* records_ = nullptr;

@@ -1,37 +1,44 @@
 #!/usr/bin/env bash
 # Runs all that needs a GPU, in under eight minutes, and writes results.json beside this script: the tests,
-# 10,000 random batches (or SKV_GPU_BATCHES), the benchmark, compute-sanitizer's tools where the host has
-# them. Nothing has to be installed but the driver. Ends with 0 if all went well, 1 if something failed, 77
-# without a device.
+# 10,000 random batches (or SKV_GPU_BATCHES), the benchmark, compute-sanitizer's tools where the host has them
+# (on PATH or in /usr/local/cuda/bin). Nothing has to be installed but the driver. SKV_GPU_SECONDS is how long
+# it may take, 450 if not given.
+#
+# Ends with 0 if all went well, with 1 if something failed or ran out of time, with 77 without a device, and
+# with 78 if the driver is too old for what the bundle was built with; without a report in the last two cases.
 #
 #     run-all.sh [RESULTS.json]
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-results=${1:-$here/results.json}
+results=$(realpath -m "${1:-$here/results.json}")
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
-cd "$work"
+cd "$work" || exit 1
 
 batches=${SKV_GPU_BATCHES:-10000}
-seconds_left() { echo $((450 - SECONDS)); }
+seconds=${SKV_GPU_SECONDS:-450}
+# Most of a test's time is the host's.
+processes=$(nproc)
+((processes <= 16)) || processes=16
 failed=0
 
-# step SECONDS COMMAND...: within what time is left. Sets `outcome`.
+# step PERCENT COMMAND...: within that share of all the time, and within what is left of it. Sets `outcome`.
 step() {
-    local limit=$1 status=0
+    local limit=$((seconds * $1 / 100)) left=$((seconds - SECONDS)) status=0
     shift
-    ((limit < $(seconds_left))) || limit=$(seconds_left)
-    if ((limit < 5)); then
-        outcome="no time left"
+    ((limit < left)) || limit=$left
+    if ((limit < 2)); then
+        outcome="not run: no time left"
+        status=1
     else
         timeout --kill-after=5 "$limit" "$@" || status=$?
         case $status in
             0) outcome=ok ;;
-            124 | 137) outcome="timed out" ;;
+            124 | 137) outcome="timed out after $limit s" ;;
             *) outcome=failed ;;
         esac
     fi
-    [[ $outcome == ok ]] || failed=1
+    ((status == 0)) || failed=1
 }
 # A report, or null. One that was cut off, as by the end of the time, is closed after its last whole entry.
 content_of() {
@@ -47,6 +54,29 @@ content_of() {
         echo null
     fi
 }
+# in_processes NAME FILTER: the tests of a filter, shared among processes, each with seeds of its own. Reports are
+# NAME.*.json; a shard that failed shows its messages, and so does one that is cut off.
+in_processes() {
+    local i pids=() status=0
+    trap 'kill "${pids[@]}"; wait; cat "$1".*.log; exit 124' TERM
+    for ((i = 0; i < processes; ++i)); do
+        "$2" "$i" --gtest_filter="$3" --gtest_brief=1 --gtest_output=json:"$1.$i.json" >"$1.$i.log" 2>&1 &
+        pids+=($!)
+    done
+    for i in "${!pids[@]}"; do
+        wait "${pids[i]}" || { status=1 && cat "$1.$i.log"; }
+    done
+    return $status
+}
+run_shard() {
+    GTEST_TOTAL_SHARDS=$processes GTEST_SHARD_INDEX=$1 exec "$here/bin/test_gpu" "${@:2}"
+}
+run_seed() {
+    SKV_GPU_SEED=$(($1 + 1)) SKV_GPU_BATCHES=$(((batches + processes - 1) / processes)) \
+        exec "$here/bin/test_gpu" "${@:2}"
+}
+export -f in_processes run_shard run_seed
+export here processes batches
 
 # A line from the driver for people; the benchmark's context has what programs need.
 gpu=$(nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.max.mem,power.limit \
@@ -56,61 +86,53 @@ found=$("$here/bin/device_bench" --benchmark_list_tests 2>&1)
 status=$?
 if ((status != 0)); then
     tail -n 1 <<<"$found"
-    ((status != 77)) || exit 77
+    case $status in 77 | 78) exit $status ;; esac
     failed=1 # the tests may still run
 fi
 echo "GPU: ${gpu:-unknown to nvidia-smi}"
 
-echo "Tests"
-step 90 "$here/bin/test_gpu" --gtest_filter=-gpu_random.* --gtest_brief=1 --gtest_output=json:tests.json
+echo "Tests in $processes processes"
+step 28 bash -c 'in_processes tests run_shard "-gpu_random.*"'
 tests=$outcome
 
-# Most of their time is the host's: as many processes as there are processors, each with its own seeds.
-processes=$(nproc)
-((processes <= 16)) || processes=16
 echo "$batches random batches in $processes processes"
-random_batches() {
-    local i pids=() status=0
-    for ((i = 1; i <= processes; ++i)); do
-        SKV_GPU_SEED=$i SKV_GPU_BATCHES=$(((batches + processes - 1) / processes)) \
-            "$here/bin/test_gpu" --gtest_filter=gpu_random.* --gtest_brief=1 >"random.$i" 2>&1 &
-        pids+=($!)
-    done
-    for i in "${!pids[@]}"; do
-        wait "${pids[i]}" || { status=1 && cat "random.$((i + 1))"; }
-    done
-    return $status
-}
-export -f random_batches
-export here processes batches
-step 150 bash -c random_batches
+step 22 bash -c 'in_processes random run_seed "gpu_random.*"'
 random=$outcome
 
 echo "Benchmark"
-step 200 "$here/bin/device_bench" --data "$here/data" \
+step 42 "$here/bin/device_bench" --data "$here/data" \
     --reference "$(cat "$here/data/reference")" \
     --benchmark_out=bench.json --benchmark_out_format=json
 bench=$outcome
 
+# Of the time that is left, each gets its share.
+tools=(memcheck racecheck initcheck synccheck)
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
 checks=""
-for tool in memcheck racecheck initcheck synccheck; do
-    outcome="not on this host"
+for i in "${!tools[@]}"; do
+    tool=${tools[i]}
+    outcome="not run: no compute-sanitizer on this host"
     if [[ -n $sanitizer ]]; then
         echo "compute-sanitizer --tool $tool"
-        SKV_GPU_BATCHES=3 step 60 "$sanitizer" --tool "$tool" --error-exitcode 1 \
+        share=$(((seconds - SECONDS) * 100 / seconds / (${#tools[@]} - i)))
+        SKV_GPU_BATCHES=3 step "$share" "$sanitizer" --tool "$tool" --error-exitcode 1 \
             "$here/bin/test_gpu" --gtest_brief=1 \
             --gtest_filter='*writes_the_cpu*bf16_given_bf16:*e4m3_alone:*compacting*bf16_given_bf16:*linear.makes*bf16_alone*:gpu_random.*'
     fi
     checks+="${checks:+, }\"$tool\": \"$outcome\""
 done
 
+reports=""
+for ((i = 0; i < processes; ++i)); do
+    reports+="${reports:+,
+}$(content_of "tests.$i.json")"
+done
 {
     echo "{"
     echo "\"gpu\": \"$gpu\", \"date\": \"$(date -u +%FT%TZ)\", \"seconds\": $SECONDS,"
     echo "\"tests\": \"$tests\", \"random_batches\": $batches, \"random\": \"$random\","
     echo "\"sanitizer\": {$checks}, \"bench\": \"$bench\","
-    echo "\"test_report\": $(content_of tests.json),"
+    echo "\"test_reports\": [$reports],"
     echo "\"bench_report\": $(content_of bench.json)"
     echo "}"
 } >"$work/results.json" && mv "$work/results.json" "$results" || exit 1

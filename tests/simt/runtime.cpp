@@ -185,6 +185,8 @@ cudaError_t cudaFree(void* memory) {
   if (memory != nullptr && allocations().erase(memory) == 0) return cudaErrorInvalidValue;
   return cudaSuccess;
 }
+cudaError_t cudaMallocHost(void** memory, std::size_t bytes) { return cudaMalloc(memory, bytes); }
+cudaError_t cudaFreeHost(void* memory) { return cudaFree(memory); }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
   return submit(stream, [=] {
