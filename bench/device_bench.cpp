@@ -4,7 +4,7 @@
 //
 // Names are {encode,decode}/{slots,in_place,packed,to_host}/format/predictor/what, where what is
 //     all           N MiB (4,096) in all layers, in one launch; to_host, which is packed, and in pinned
-//                   memory of the host, an eighth of that
+//                   memory of the host, an eighth of that, bf16
 //     tile:n        the same, in tiles of n numbers
 //     pages:n       n pages of one layer, a launch each
 //     request       a request of 4,096 tokens in one layer; the time is that of a single launch
@@ -200,6 +200,7 @@ void register_all() {
       c.source = source;
       c.items = 0;
       for (const auto& [where, where_name] : kPlaces) {
+        if (where == place::to_host && f != bf16) continue;
         c.where = where;
         add(c, "all", 3);
       }

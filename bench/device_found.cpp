@@ -16,14 +16,14 @@ lack_of_device find_lack_of_device() {
   const cudaError_t e = cudaGetDeviceCount(&count);
   if (e == cudaSuccess && count != 0) return {};
   if (e == cudaSuccess) return {"no CUDA device", kNoDevice};
-  // Without any driver its version is 0, and the error the same.
-  if (e == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess &&
-      driver != 0)
+  if (e == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess) {
+    if (driver == 0) return {"no CUDA device: no driver is installed", kNoDevice};
     return {"the driver is too old: it knows CUDA " + release(driver) +
                 ", and this was built with CUDA " + release(CUDART_VERSION) +
                 ", which needs a driver of CUDA " + std::to_string(CUDART_VERSION / 1000) +
                 ".0 or later",
             kOldDriver};
+  }
   return {std::string("no CUDA device: ") + cudaGetErrorString(e), kNoDevice};
 }
 

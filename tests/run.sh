@@ -40,4 +40,7 @@ else
 fi
 cmake --preset release -DSKV_WARNINGS_AS_ERRORS=ON "${cuda[@]}"
 cmake --build --preset release
+if [[ ${cuda[0]} == -DSKV_CUDA=ON ]] && ! why=$(build/release/bench/device_bench --benchmark_list_tests); then
+    echo "Tests that need a GPU are skipped: $why."
+fi
 exec ctest --preset release -j "$(nproc)"
