@@ -109,11 +109,14 @@ def compiled(arguments, folder):
 
 
 def launches(arguments, folder):
-    """How the host launches every kernel: {name: (threads, dynamic shared bytes)}."""
+    """How the host may launch every kernel: {name: [(threads, dynamic shared bytes)]}, smaller blocks first."""
     program = pathlib.Path(folder) / "launches"
     subprocess.run([*compile_command(arguments), "-o", program, ROOT / "bench/sass/launches.cu"], check=True)
     lines = subprocess.run([program], check=True, text=True, capture_output=True).stdout.split("\n")
-    return {name: (int(threads), int(dynamic)) for name, threads, dynamic in map(str.split, lines[:-1])}
+    found = {}
+    for name, threads, dynamic in map(str.split, lines[:-1]):
+        found.setdefault(name, []).append((int(threads), int(dynamic)))
+    return found
 
 
 def escapes_of(limits, kernel):
@@ -138,10 +141,12 @@ def rows_of(cubin, arguments, launched, limits):
                 row["weighted"] = row["main"] + frequency * row["second"]
         row["spills"] = sum(b.count(r"\b(STL|LDL)") for b in blocks)
         row["instructions"] = sum(len(b.instructions) for b in blocks)
-        row["threads"], row["dynamic_bytes"] = launched[name]
-        share, row["bound"] = occupancy(arguments.architecture, row["threads"], row["registers"],
-                                        row["shared_bytes"], row["dynamic_bytes"])
-        row["occupancy"] = 100 * share
+        # The host takes the size of which most threads run at once; of several the smallest.
+        for threads, dynamic in launched[name]:
+            share, bound = occupancy(arguments.architecture, threads, row["registers"], row["shared_bytes"],
+                                     dynamic)
+            if 100 * share > row.get("occupancy", -1):
+                row.update(threads=threads, dynamic_bytes=dynamic, occupancy=100 * share, bound=bound)
         yield row
 
 

@@ -1,5 +1,6 @@
-// Prints how the host launches every kernel, from the host's own code: name, threads of a block, and the most
-// dynamic shared memory that blocks of 1 to 64 tiles ask for. Run by sass_budget.py; needs no device.
+// Prints how the host may launch every kernel, from the host's own code, a line for each size of blocks: name,
+// threads of a block, and the most dynamic shared memory that blocks of 1 to 64 tiles ask for. Run by
+// sass_budget.py; needs no device.
 #include <algorithm>
 #include <cstdio>
 #include <kernels/compact.cuh>
@@ -19,16 +20,16 @@ constexpr const char* kSources[] = {"none", "previous_token", "given"};
 std::string name_of(number_format f) { return std::string(to_string(f.id)); }
 
 template <class Kernel>
-void print(const std::string& name, std::uint32_t threads) {
-  std::size_t most = 0;
-  for (std::uint32_t tiles = 1; tiles <= 64; ++tiles) {
-    block_plan plan{};
-    plan.layers = 1;
-    plan.tiles = tiles;
-    const schedule s = make_schedule(plan, 1, threads / kLanes, 1, false);
-    most = std::max(most, Kernel::shared_bytes(s.round_blocks, tiles));
+void print(const std::string& name, const occupancy& on) {
+  for (std::uint32_t threads = on.threads; threads <= on.most_threads; threads += on.threads) {
+    std::size_t most = 0;
+    for (std::uint32_t tiles = 1; tiles <= 64; ++tiles) {
+      block_plan plan{};
+      plan.tiles = tiles;
+      most = std::max(most, Kernel::shared_bytes(round_blocks_of(plan, threads / kLanes), tiles));
+    }
+    std::printf("%s %u %zu\n", name.c_str(), threads, most);
   }
-  std::printf("%s %u %zu\n", name.c_str(), threads, most);
 }
 
 void print_coders(number_format target, mean_source source, number_format mean, bool one_row) {
@@ -38,18 +39,15 @@ void print_coders(number_format target, mean_source source, number_format mean, 
                                            "/" + name_of(M) + (kOneRow ? "/one_row" : "/heads");
                 constexpr bool is_apart = !kOneRow && S == mean_source::none;
                 print<encode_kernel<T, S, M, kOneRow>>(
-                    "encode" + coding,
-                    is_apart ? kPolicy.encode_apart.threads : kPolicy.encode.threads);
-                print<decode_kernel<T, S, M, kOneRow>>("decode" + coding, kPolicy.decode.threads);
+                    "encode" + coding, is_apart ? kPolicy.encode_apart : kPolicy.encode);
+                print<decode_kernel<T, S, M, kOneRow>>("decode" + coding, kPolicy.decode);
               });
 }
 
 void print_linear(number_format target, number_format mean) {
-  constexpr linear_policy kTuned = linear_policy_of(0);
   with_formats(target.id, mean.id, [&]<number_format T, number_format M>() {
-    print<update_kernel<T, M>>("linear/update/" + name_of(T) + "/" + name_of(M),
-                               kTuned.update.threads);
-    if (T == M) print<predict_kernel<M>>("linear/predict/" + name_of(M), kTuned.product.threads);
+    print<update_kernel<T, M>>("linear/update/" + name_of(T) + "/" + name_of(M), kPolicy.update);
+    if (T == M) print<predict_kernel<M>>("linear/predict/" + name_of(M), kPolicy.product);
   });
 }
 
@@ -61,14 +59,13 @@ void print_all() {
         for (const bool one_row : {false, true}) print_coders(target, source, mean, one_row);
       print_linear(target, mean);
     }
-  constexpr linear_policy kTuned = linear_policy_of(0);
-  print<hide_kernel>("linear/hide", kTuned.product.threads);
-  print<take_kernel>("linear/take", kTuned.update.threads);
-  print<compact_kernel>("move/compact", kPolicy.move.threads);
-  print<store_kernel>("move/store", kPolicy.move.threads);
-  print<load_kernel>("move/load", kPolicy.move.threads);
-  print<drop_kernel>("move/drop", kPolicy.move.threads);
-  print<clear_kernel>("move/clear", kPolicy.move.threads);
+  print<hide_kernel>("linear/hide", kPolicy.product);
+  print<take_kernel>("linear/take", kPolicy.update);
+  print<compact_kernel>("move/compact", kPolicy.move);
+  print<store_kernel>("move/store", kPolicy.move);
+  print<load_kernel>("move/load", kPolicy.move);
+  print<drop_kernel>("move/drop", kPolicy.move);
+  print<clear_kernel>("move/clear", kPolicy.move);
 }
 
 }  // namespace
