@@ -8,37 +8,39 @@
 namespace skv::cuda {
 
 #if defined(__CUDA_ARCH__)
-inline constexpr policy kPolicy = policy_of(__CUDA_ARCH__ / 10);
+inline constexpr int kArchitecture = __CUDA_ARCH__ / 10;
 #else
-inline constexpr policy kPolicy = policy_of(0);
+inline constexpr int kArchitecture = 0;
 #endif
 
 /// The same function for every architecture: what differs is not among the template's arguments.
-template <class Kernel, occupancy policy::*kOn>
-__global__ void __launch_bounds__((kPolicy.*kOn).most_threads,
-                                  (kPolicy.*kOn).resident / (kPolicy.*kOn).most_threads)
+template <class Kernel, kernel_kind kKind>
+__global__ void __launch_bounds__(policy_of(kKind, kArchitecture).most_threads,
+                                  policy_of(kKind, kArchitecture).resident /
+                                      policy_of(kKind, kArchitecture).most_threads)
     run(const __grid_constant__ Kernel kernel) {
   kernel();
 }
 
 /// The entry of a kernel whose parameters are `Parameters`.
-template <class Kernel, class Parameters, occupancy policy::*kOn>
+template <class Kernel, class Parameters, kernel_kind kKind>
 kernel_entry entry_of() {
   static_assert(sizeof(Kernel) == sizeof(Parameters),
                 "a kernel has its parameters and nothing else");
-  return {reinterpret_cast<const void*>(&run<Kernel, kOn>), &Kernel::shared_bytes, kPolicy.*kOn};
+  return {reinterpret_cast<const void*>(&run<Kernel, kKind>), &Kernel::shared_bytes,
+          policy_of(kKind, 0)};
 }
 
 /// The entry of Kernel<Target, source, mean, one_row>, whose parameters are `Parameters`. `kApart`: without
 /// means, where heads lie apart.
 template <template <number_format, mean_source, number_format, bool> class Kernel, class Parameters,
-          format_id Target, occupancy policy::*kOn, occupancy policy::*kApart = kOn>
+          format_id Target, kernel_kind kKind, kernel_kind kApart = kKind>
 kernel_entry entry_of(mean_source source, format_id mean, bool one_row) {
   kernel_entry entry;
   with_kernel(Target, source, mean, one_row,
               [&]<number_format T, mean_source S, number_format M, bool kOneRow>() {
                 constexpr bool is_apart = !kOneRow && S == mean_source::none;
-                constexpr occupancy policy::*kUsed = is_apart ? kApart : kOn;
+                constexpr kernel_kind kUsed = is_apart ? kApart : kKind;
                 if constexpr (T.id == Target)
                   entry = entry_of<Kernel<T, S, M, kOneRow>, Parameters, kUsed>();
               });

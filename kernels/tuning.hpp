@@ -11,25 +11,31 @@ struct occupancy {
   std::uint32_t resident;      ///< threads that registers must leave room for on a multiprocessor
 };
 
-struct policy {
-  occupancy encode, decode;
-  occupancy encode_apart;  ///< without means, where heads lie apart: it takes more registers
-  occupancy move;          ///< of kernels that copy compressed blocks
+/// What kernels do that are tuned alike.
+enum class kernel_kind {
+  encode,
+  encode_apart,  ///< without means, where heads lie apart: it takes more registers
+  decode,
+  move,  ///< copies compressed blocks
   // Of linear propagation. Two blocks of tiles at a time: one multiplies while the other finishes its sums.
-  occupancy product, update;
+  product,
+  update,
 };
 
 /// `architecture` is 10 * major + minor. Half of a multiprocessor's threads, of which each needs 64 registers,
 /// hide what coding waits for; what only copies needs all of them. Only `resident` may differ between
 /// architectures: the host launches code that was compiled for any.
-constexpr policy policy_of(int architecture) {
+constexpr occupancy policy_of(kernel_kind kind, int architecture) {
   const bool is_large = architecture == 80 || (architecture >= 90 && architecture < 110);
-  return {.encode = {256, 1024, 1024},
-          .decode = {512, 1024, 1024},
-          .encode_apart = {256, 768, 768},
-          .move = {256, 512, is_large ? 2048u : 1536u},
-          .product = {256, 256, 512},
-          .update = {256, 256, 1024}};
+  switch (kind) {
+    case kernel_kind::encode: return {256, 1024, 1024};
+    case kernel_kind::encode_apart: return {256, 768, 768};
+    case kernel_kind::decode: return {512, 1024, 1024};
+    case kernel_kind::move: return {256, 512, is_large ? 2048u : 1536u};
+    case kernel_kind::product: return {256, 256, 512};
+    case kernel_kind::update: return {256, 256, 1024};
+  }
+  return {};
 }
 
 }  // namespace skv::cuda

@@ -20,7 +20,8 @@ constexpr const char* kSources[] = {"none", "previous_token", "given"};
 std::string name_of(number_format f) { return std::string(to_string(f.id)); }
 
 template <class Kernel>
-void print(const std::string& name, const occupancy& on) {
+void print(const std::string& name, kernel_kind kind) {
+  const occupancy on = policy_of(kind, 0);
   for (std::uint32_t threads = on.threads; threads <= on.most_threads; threads += on.threads) {
     std::size_t most = 0;
     for (std::uint32_t tiles = 1; tiles <= 64; ++tiles) {
@@ -39,15 +40,16 @@ void print_coders(number_format target, mean_source source, number_format mean, 
                                            "/" + name_of(M) + (kOneRow ? "/one_row" : "/heads");
                 constexpr bool is_apart = !kOneRow && S == mean_source::none;
                 print<encode_kernel<T, S, M, kOneRow>>(
-                    "encode" + coding, is_apart ? kPolicy.encode_apart : kPolicy.encode);
-                print<decode_kernel<T, S, M, kOneRow>>("decode" + coding, kPolicy.decode);
+                    "encode" + coding, is_apart ? kernel_kind::encode_apart : kernel_kind::encode);
+                print<decode_kernel<T, S, M, kOneRow>>("decode" + coding, kernel_kind::decode);
               });
 }
 
 void print_linear(number_format target, number_format mean) {
   with_formats(target.id, mean.id, [&]<number_format T, number_format M>() {
-    print<update_kernel<T, M>>("linear/update/" + name_of(T) + "/" + name_of(M), kPolicy.update);
-    if (T == M) print<predict_kernel<M>>("linear/predict/" + name_of(M), kPolicy.product);
+    print<update_kernel<T, M>>("linear/update/" + name_of(T) + "/" + name_of(M),
+                               kernel_kind::update);
+    if (T == M) print<predict_kernel<M>>("linear/predict/" + name_of(M), kernel_kind::product);
   });
 }
 
@@ -59,13 +61,13 @@ void print_all() {
         for (const bool one_row : {false, true}) print_coders(target, source, mean, one_row);
       print_linear(target, mean);
     }
-  print<hide_kernel>("linear/hide", kPolicy.product);
-  print<take_kernel>("linear/take", kPolicy.update);
-  print<compact_kernel>("move/compact", kPolicy.move);
-  print<store_kernel>("move/store", kPolicy.move);
-  print<load_kernel>("move/load", kPolicy.move);
-  print<drop_kernel>("move/drop", kPolicy.move);
-  print<clear_kernel>("move/clear", kPolicy.move);
+  print<hide_kernel>("linear/hide", kernel_kind::product);
+  print<take_kernel>("linear/take", kernel_kind::update);
+  print<compact_kernel>("move/compact", kernel_kind::move);
+  print<store_kernel>("move/store", kernel_kind::move);
+  print<load_kernel>("move/load", kernel_kind::move);
+  print<drop_kernel>("move/drop", kernel_kind::move);
+  print<clear_kernel>("move/clear", kernel_kind::move);
 }
 
 }  // namespace

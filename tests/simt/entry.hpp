@@ -13,13 +13,13 @@ struct stand_in {
   report (*run)(const launch_shape& shape, const std::byte* parameters);
 };
 
-template <class Kernel, class Parameters, cuda::occupancy cuda::policy::*kOn>
+template <class Kernel, class Parameters, cuda::kernel_kind kKind>
 cuda::kernel_entry entry_of() {
   static constexpr stand_in kernel{
       sizeof(Parameters), [](const launch_shape& shape, const std::byte* parameters) {
         return launch(shape, Kernel{*reinterpret_cast<const Parameters*>(parameters)});
       }};
-  return {&kernel, Kernel::shared_bytes, cuda::policy_of(0).*kOn};
+  return {&kernel, Kernel::shared_bytes, cuda::policy_of(kKind, 0)};
 }
 
 }  // namespace skv::simt

@@ -6,10 +6,10 @@
 namespace skv::gpu {
 
 cuda::kernel_entry find_expect_kernel() {
-  return simt::entry_of<expect_kernel, recurrence_parameters, &cuda::policy::update>();
+  return simt::entry_of<expect_kernel, recurrence_parameters, cuda::kernel_kind::update>();
 }
 cuda::kernel_entry find_see_kernel() {
-  return simt::entry_of<see_kernel, recurrence_parameters, &cuda::policy::update>();
+  return simt::entry_of<see_kernel, recurrence_parameters, cuda::kernel_kind::update>();
 }
 
 }  // namespace skv::gpu

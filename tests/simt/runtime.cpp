@@ -71,7 +71,8 @@ kernel_entry find_encode_kernel(mean_source source, format_id mean, bool one_row
       Target, source, mean, one_row,
       [&]<number_format T, mean_source S, number_format M, bool kOneRow>() {
         if constexpr (T.id == Target)
-          entry = entry_of<encode_kernel<T, S, M, kOneRow>, encode_parameters, &policy::encode>();
+          entry =
+              entry_of<encode_kernel<T, S, M, kOneRow>, encode_parameters, kernel_kind::encode>();
       });
   return entry;
 }
@@ -82,7 +83,8 @@ kernel_entry find_decode_kernel(mean_source source, format_id mean, bool one_row
       Target, source, mean, one_row,
       [&]<number_format T, mean_source S, number_format M, bool kOneRow>() {
         if constexpr (T.id == Target)
-          entry = entry_of<decode_kernel<T, S, M, kOneRow>, decode_parameters, &policy::decode>();
+          entry =
+              entry_of<decode_kernel<T, S, M, kOneRow>, decode_parameters, kernel_kind::decode>();
       });
   return entry;
 }
@@ -96,36 +98,40 @@ template kernel_entry find_encode_kernel<format_id::e5m2>(mean_source, format_id
 template kernel_entry find_decode_kernel<format_id::e5m2>(mean_source, format_id, bool);
 
 kernel_entry find_hide_kernel() {
-  return entry_of<hide_kernel, hide_parameters, &policy::product>();
+  return entry_of<hide_kernel, hide_parameters, kernel_kind::product>();
 }
 kernel_entry find_take_kernel() {
-  return entry_of<take_kernel, take_parameters, &policy::update>();
+  return entry_of<take_kernel, take_parameters, kernel_kind::update>();
 }
 kernel_entry find_predict_kernel(format_id mean) {
   kernel_entry entry;
   with_formats(mean, mean, [&]<number_format, number_format M>() {
-    entry = entry_of<predict_kernel<M>, predict_parameters, &policy::product>();
+    entry = entry_of<predict_kernel<M>, predict_parameters, kernel_kind::product>();
   });
   return entry;
 }
 kernel_entry find_update_kernel(format_id target, format_id mean) {
   kernel_entry entry;
   with_formats(target, mean, [&]<number_format T, number_format M>() {
-    entry = entry_of<update_kernel<T, M>, update_parameters, &policy::update>();
+    entry = entry_of<update_kernel<T, M>, update_parameters, kernel_kind::update>();
   });
   return entry;
 }
 
 kernel_entry find_compact_kernel() {
-  return entry_of<compact_kernel, compact_parameters, &policy::move>();
+  return entry_of<compact_kernel, compact_parameters, kernel_kind::move>();
 }
 kernel_entry find_store_kernel() {
-  return entry_of<store_kernel, store_parameters, &policy::move>();
+  return entry_of<store_kernel, store_parameters, kernel_kind::move>();
 }
-kernel_entry find_load_kernel() { return entry_of<load_kernel, load_parameters, &policy::move>(); }
-kernel_entry find_drop_kernel() { return entry_of<drop_kernel, drop_parameters, &policy::move>(); }
+kernel_entry find_load_kernel() {
+  return entry_of<load_kernel, load_parameters, kernel_kind::move>();
+}
+kernel_entry find_drop_kernel() {
+  return entry_of<drop_kernel, drop_parameters, kernel_kind::move>();
+}
 kernel_entry find_clear_kernel() {
-  return entry_of<clear_kernel, clear_parameters, &policy::move>();
+  return entry_of<clear_kernel, clear_parameters, kernel_kind::move>();
 }
 
 }  // namespace skv::cuda
