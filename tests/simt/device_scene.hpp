@@ -5,22 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <kernels/schedule.hpp>
-#include <optional>
 
 #include "simt/kernels.hpp"
-#include "support/paged_scene.hpp"
+#include "support/expectations.hpp"
 
 namespace skv::simt {
 
 using namespace test;
-
-enum class output { slots, in_place, packed };
-inline constexpr output kOutputs[] = {output::slots, output::in_place, output::packed};
-
-inline const char* to_string(output how) {
-  constexpr const char* kNames[] = {"slots", "in place", "packed"};
-  return kNames[static_cast<int>(how)];
-}
 
 struct alignas(16) line {
   std::byte bytes[16];
@@ -31,8 +22,6 @@ struct grid {
   std::uint32_t warps = 3;   ///< of a block
   std::uint32_t blocks = 2;  ///< that run at once
 };
-
-using memory_image = std::vector<std::byte>;
 
 struct device_scene {
   paged_scene scene;
@@ -53,7 +42,7 @@ struct device_scene {
   buffer<std::uint64_t> offsets, total;
   std::size_t slot_bytes;
   buffer<line> slots;
-  bool one_row = true;
+  bool one_row;
   std::uint32_t items_now;
   /// Memory before the last launch.
   memory_image cache_before, slots_before;
@@ -107,20 +96,25 @@ struct device_scene {
     std::iota(slot_indices.begin(), slot_indices.end(), 0);
     numbers_at.cache.blocks.indices_dev = means_at.cache.blocks.indices_dev = indices.data();
     item_count[0] = scene.items;
-    for (std::uint32_t i = 0; i < scene.geometry.tensor_count; ++i) {
-      const auto& t = scene.geometry.tensors[i];
-      if (t.opaque_bytes != 0) continue;
-      one_row &= numbers_at.cache.tensors[i].head_stride_bytes ==
-                 std::int64_t{t.head_dim} * scene.target().bytes();
-      one_row &= means_at.cache.tensors[i].head_stride_bytes ==
-                 std::int64_t{t.head_dim} * scene.mean().bytes();
-    }
+    one_row = is_one_row(numbers_at, scene.target()) &&
+              (scene.id.source != mean_source::given || is_one_row(means_at, scene.mean()));
     each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t) {
       scene.scatter(scene.numbers, numbers_at.cache, layer, item, block(layer, item),
                     scene.target());
       scene.scatter(scene.means, means_at.cache, layer, item, means_at.cache.blocks.at(layer, item),
                     scene.mean());
     });
+  }
+
+  /// As the codec decides which kernel to launch: do the heads of every token follow each other?
+  bool is_one_row(const laid_out& at, number_format f) const {
+    for (std::uint32_t i = 0; i < scene.geometry.tensor_count; ++i) {
+      const auto& t = scene.geometry.tensors[i];
+      if (t.opaque_bytes == 0 && t.heads != 1 &&
+          at.cache.tensors[i].head_stride_bytes != std::int64_t{t.head_dim} * f.bytes())
+        return false;
+    }
+    return true;
   }
 
   static std::byte* bytes_of(const buffer<line>& b) {

@@ -23,6 +23,11 @@ enum class page_layout {
 inline constexpr page_layout kPageLayouts[] = {page_layout::token_major, page_layout::head_major,
                                                page_layout::interleaved, page_layout::two_planes};
 
+inline const char* to_string(page_layout layout) {
+  constexpr const char* kNames[] = {"token_major", "head_major", "interleaved", "two_planes"};
+  return kNames[static_cast<int>(layout)];
+}
+
 /// Strides of a cache of `blocks` blocks in every layer, without gaps.
 struct laid_out {
   cuda::paged_cache cache;
@@ -62,7 +67,8 @@ struct laid_out {
       cache.blocks.block_stride_bytes = plane;
       for (std::uint32_t i = 0; i < g.tensor_count; ++i)
         cache.tensors[i].offset_bytes = plane * blocks * g.layers * i;
-      block_bytes = 0;  // there is none
+      // Of several planes there is none.
+      block_bytes = g.tensor_count == 1 ? static_cast<std::size_t>(plane) : 0;
     }
     cache.blocks.layer_stride_bytes = cache.blocks.block_stride_bytes * blocks;
     bytes = static_cast<std::size_t>(cache.blocks.layer_stride_bytes) * g.layers *
