@@ -1,6 +1,7 @@
 // The codec on a device: the CPU codec's bytes, and every bit back; in graphs, on several streams.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "gpu/gpu_scene.hpp"
@@ -11,25 +12,6 @@ namespace {
 class gpu : public on_device<testing::TestWithParam<coding_id>> {};
 INSTANTIATE_TEST_SUITE_P(codings, gpu, testing::ValuesIn(all_codings()),
                          [](const auto& p) { return name_of(p.param); });
-
-TEST_P(gpu, writes_the_cpu_codecs_bytes_and_restores_every_bit) {
-  std::uint64_t seed = 1;
-  for (const page_layout layout : kPageLayouts)
-    for (const output how : {output::slots, output::in_place, output::packed}) {
-      if (how == output::in_place && layout == page_layout::two_planes) continue;
-      ++seed;
-      const gpu_scene g(random_scene(GetParam(), seed), layout, kPageLayouts[seed % 4]);
-      ASSERT_TRUE(g.encode(how, nullptr));
-      check(cudaDeviceSynchronize());
-      g.expect_cpu_bytes(how);
-      if (HasFatalFailure()) return;
-      if (how != output::in_place) g.cache.fill(0x5a);
-      ASSERT_TRUE(g.decode(how, nullptr));
-      check(cudaDeviceSynchronize());
-      g.expect_restored();
-      if (HasFatalFailure()) return;
-    }
-}
 
 TEST_P(gpu, a_captured_graph_does_the_same_each_time) {
   const gpu_scene g(random_scene(GetParam(), 7), page_layout::token_major,
@@ -90,24 +72,30 @@ TEST_P(gpu, a_later_codec_leaves_an_earlier_one_as_it_was) {
 TEST(gpu_random, batches_of_every_kind) {
   if (const std::string why = missing_device(); !why.empty()) GTEST_SKIP() << why;
   const auto codings = all_codings();
-  const auto asked = [](const char* name, std::uint64_t otherwise) {
-    const char* const value = std::getenv(name);
-    return value == nullptr ? otherwise : std::stoull(value);
-  };
   const std::uint64_t batches = asked("SKV_GPU_BATCHES", 500);
   random_source random(asked("SKV_GPU_SEED", 1));
+  const auto one_of = [&](const auto& choices) {
+    return choices[random.below(std::size(choices))];
+  };
   for (std::uint64_t i = 0; i < batches; ++i) {
     SCOPED_TRACE("batch " + std::to_string(i));
-    const auto id = codings[random.below(static_cast<std::uint32_t>(codings.size()))];
-    const output how = static_cast<output>(random.below(3));
-    const gpu_scene g(random_scene(id, random.next()), kPageLayouts[random.below(3)],
-                      kPageLayouts[random.below(4)]);
-    ASSERT_TRUE(g.encode(how, nullptr));
-    if (how != output::in_place) g.cache.fill(0x5a);
-    check(cudaDeviceSynchronize());
-    ASSERT_TRUE(g.decode(how, nullptr));
-    check(cudaDeviceSynchronize());
-    g.expect_restored();
+    const output how = one_of(kOutputs);
+    page_layout layout = one_of(kPageLayouts);
+    paged_scene scene = random_scene(one_of(codings), random.next());
+    while (!exists(layout, how, scene.geometry)) layout = one_of(kPageLayouts);
+    gpu_scene g(std::move(scene), layout, one_of(kPageLayouts));
+    const std::uint32_t items = g.scene.items;
+    if (random.chance(0.3)) {
+      std::vector<std::int32_t> indices = g.order;
+      indices[random.below(items)] = -1;
+      g.set_indices(std::move(indices));
+    }
+    if (random.chance(0.3)) g.use_pointers();
+    if (random.chance(0.3)) g.set_item_count(random.below(items + 2));
+    std::uint64_t room = g.ample_room(how);
+    const bool any_empty = std::ranges::count(g.scene.token_counts, 0u) != 0;
+    if (random.chance(0.2) && !any_empty) room = room / 16 * random.below(17);
+    expect_round_trip(g, how, room);
     if (testing::Test::HasFatalFailure()) return;
   }
 }

@@ -43,10 +43,7 @@ class device_array {
     check(cudaMalloc(&memory_, bytes() + 2 * kFence));
     check(cudaMemset(memory_, kCanary, bytes() + 2 * kFence));
   }
-  explicit device_array(std::span<const T> values) : device_array(values.size()) {
-    if (!values.empty())
-      check(cudaMemcpy(data(), values.data(), values.size_bytes(), cudaMemcpyHostToDevice));
-  }
+  explicit device_array(std::span<const T> values) : device_array(values.size()) { assign(values); }
   device_array(const device_array&) = delete;
   device_array& operator=(const device_array&) = delete;
   ~device_array() { cudaFree(memory_); }
@@ -59,6 +56,10 @@ class device_array {
     std::vector<T> v(count_);
     check(cudaMemcpy(v.data(), data(), count_ * sizeof(T), cudaMemcpyDeviceToHost));
     return v;
+  }
+  void assign(std::span<const T> values) const {
+    if (!values.empty())
+      check(cudaMemcpy(data(), values.data(), values.size_bytes(), cudaMemcpyHostToDevice));
   }
   void fill(unsigned char byte) const { check(cudaMemset(data(), byte, count_ * sizeof(T))); }
 

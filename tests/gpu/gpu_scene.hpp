@@ -5,13 +5,48 @@
 #include <skv/cuda/codec.hpp>
 
 #include "gpu/device.hpp"
-#include "support/paged_scene.hpp"
+#include "support/expectations.hpp"
 
 namespace skv::gpu {
 
 using namespace test;
 
-enum class output { slots, in_place, packed };
+/// What a batch left on a device, on the host: of the same shape, with places in host memory.
+struct mirror {
+  const paged_scene& scene;
+  const cuda::block_plan& plan;
+  laid_out numbers_at;
+  std::vector<std::int32_t> indices, slot_indices;
+  std::uint32_t items_now;
+  memory_image cache, slots, cache_before, slots_before;
+  std::uint32_t max_block_bytes;
+  std::vector<tile_record> records;
+  std::vector<std::uint32_t> sizes;
+  std::vector<status> statuses, decoded;
+  std::vector<std::uint64_t> offsets, total;
+
+  static const std::byte* bytes_of(const memory_image& image) { return image.data(); }
+  static const memory_image& image_of(const memory_image& image) { return image; }
+  bool exists(std::uint32_t item) const { return indices[item] >= 0; }
+  std::byte* block(std::uint32_t layer, std::uint32_t item) const {
+    return numbers_at.cache.blocks.at(layer, item);
+  }
+  template <class F>
+  void each_block(F&& f) const {
+    for (std::uint32_t layer = 0; layer < plan.layers; ++layer)
+      for (std::uint32_t item = 0; item < items_now; ++item)
+        f(layer, item, std::size_t{layer} * scene.items + item);
+  }
+  cuda::encoded_places places(output how, std::size_t) const {
+    auto* const start = const_cast<std::byte*>(slots.data());
+    cuda::encoded_places out;
+    if (how == output::packed) out.packed = start;
+    if (how == output::in_place) out.slots = numbers_at.cache.blocks;
+    if (how == output::slots)
+      out.slots = {start, std::int64_t{max_block_bytes} * scene.items, max_block_bytes};
+    return out;
+  }
+};
 
 struct gpu_scene {
   paged_scene scene;
@@ -21,7 +56,9 @@ struct gpu_scene {
   laid_out numbers_at, means_at;
   device_array<std::byte> cache, means;
   device_array<std::int32_t> indices;
-  device_array<std::uint32_t> token_counts;
+  device_array<std::byte*> pointers, mean_pointers;
+  device_array<std::uint32_t> token_counts, item_count;
+  std::optional<std::uint32_t> items_now;  ///< the device says how many there are
   device_array<tile_record> records;
   device_array<std::uint32_t> sizes;
   device_array<status> statuses, decoded;
@@ -52,7 +89,10 @@ struct gpu_scene {
         cache(numbers_at.bytes),
         means(means_at.bytes),
         indices(scene.items),
+        pointers(scene.items),
+        mean_pointers(scene.items),
         token_counts(std::span<const std::uint32_t>(scene.token_counts)),
+        item_count(1),
         records(count() * plan.tiles),
         sizes(count()),
         statuses(count()),
@@ -63,12 +103,40 @@ struct gpu_scene {
         work(coder.workspace_bytes(scene.items)) {
     for (std::uint32_t i = 0; i < scene.items; ++i)
       order.push_back(static_cast<std::int32_t>(blocks - 1 - i));
-    check(cudaMemcpy(indices.data(), order.data(), order.size() * 4, cudaMemcpyHostToDevice));
+    set_indices(order);
     upload(numbers_at, cache, scene.numbers, scene.target());
     upload(means_at, means, scene.means, scene.mean());
     numbers_at.cache.blocks.base = cache.data();
     means_at.cache.blocks.base = means.data();
     numbers_at.cache.blocks.indices_dev = means_at.cache.blocks.indices_dev = indices.data();
+  }
+
+  /// Negative ones are no blocks.
+  void set_indices(std::vector<std::int32_t> now) {
+    order = std::move(now);
+    indices.assign(order);
+  }
+  /// Pointers to the blocks in place of base and indices.
+  void use_pointers() {
+    const auto point = [&](const device_array<std::byte*>& to, cuda::block_places& places) {
+      std::vector<std::byte*> host;
+      for (const std::int32_t i : order)
+        host.push_back(i < 0 ? nullptr : places.base + i * places.block_stride_bytes);
+      to.assign(host);
+      places.pointers_dev = to.data();
+      places.indices_dev = nullptr;
+      places.base = nullptr;
+    };
+    point(pointers, numbers_at.cache.blocks);
+    point(mean_pointers, means_at.cache.blocks);
+  }
+  void set_item_count(std::uint32_t count) {
+    items_now = count;
+    item_count.assign(std::vector{count});
+  }
+  void set_token_counts(std::vector<std::uint32_t> now) {
+    scene.token_counts = std::move(now);
+    token_counts.assign(scene.token_counts);
   }
 
   template <class F>
@@ -93,27 +161,36 @@ struct gpu_scene {
 
   /// All layers, or `layers` from `first_layer` on.
   cuda::block_batch batch(std::uint32_t first_layer = 0, std::uint32_t layers = 0) const {
-    return {scene.items, nullptr, token_counts.data(), first_layer, layers};
+    return {scene.items, items_now ? item_count.data() : nullptr, token_counts.data(), first_layer,
+            layers};
   }
   cuda::workspace room() const { return {work.data(), work.size()}; }
-  cuda::encoded_places places(output how) const {
+  /// Room in which every block fits, but in place some random ones.
+  std::uint64_t ample_room(output how) const {
+    return how == output::in_place ? numbers_at.block_bytes
+           : how == output::packed ? slots.size()
+                                   : coder.max_block_bytes();
+  }
+  cuda::encoded_places places(output how) const { return places(how, ample_room(how)); }
+  cuda::encoded_places places(output how, std::uint64_t room) const {
     cuda::encoded_places out;
     out.records = records.data();
     out.sizes = sizes.data();
     out.statuses = statuses.data();
     if (how == output::packed) {
       out.packed = slots.data();
-      out.packed_bytes = slots.size();
+      out.packed_bytes = room;
       out.offsets = offsets.data();
       out.total_bytes = total.data();
-    } else if (how == output::in_place) {
+      return out;
+    }
+    out.slot_bytes = static_cast<std::uint32_t>(room);
+    if (how == output::in_place) {
       out.slots = numbers_at.cache.blocks;
-      out.slot_bytes = static_cast<std::uint32_t>(numbers_at.block_bytes);
     } else {
-      out.slot_bytes = coder.max_block_bytes();
       out.slots.base = slots.data();
-      out.slots.block_stride_bytes = out.slot_bytes;
-      out.slots.layer_stride_bytes = std::int64_t{out.slot_bytes} * scene.items;
+      out.slots.block_stride_bytes = coder.max_block_bytes();
+      out.slots.layer_stride_bytes = out.slots.block_stride_bytes * scene.items;
     }
     return out;
   }
@@ -128,41 +205,52 @@ struct gpu_scene {
     slots.fill(0x5a);
   }
   result<done> encode(output how, cudaStream_t stream) const {
-    return coder.encode_async(batch(), numbers_at.cache, means_at.cache, places(how), room(),
+    return encode(how, stream, ample_room(how));
+  }
+  result<done> encode(output how, cudaStream_t stream, std::uint64_t bytes) const {
+    return coder.encode_async(batch(), numbers_at.cache, means_at.cache, places(how, bytes), room(),
                               stream);
   }
   result<done> decode(output how, cudaStream_t stream) const {
-    return coder.decode_async(batch(), as_stored(places(how)), means_at.cache, numbers_at.cache,
-                              how == output::in_place, {}, decoded.data(), room(), stream);
+    return decode(how, stream, ample_room(how));
+  }
+  result<done> decode(output how, cudaStream_t stream, std::uint64_t bytes,
+                      const cuda::wanted_range& wanted = {}) const {
+    return coder.decode_async(batch(), as_stored(places(how, bytes)), means_at.cache,
+                              numbers_at.cache, how == output::in_place, wanted, decoded.data(),
+                              room(), stream);
   }
 
+  /// All of it. What was there before: as in `before`, or as it is now.
+  mirror read_back(const mirror* before = nullptr) const {
+    mirror m{scene,
+             plan,
+             numbers_at,
+             order,
+             std::vector<std::int32_t>(scene.items),
+             items_now ? std::min(*items_now, scene.items) : scene.items,
+             cache.to_host(),
+             slots.to_host(),
+             {},
+             {},
+             coder.max_block_bytes(),
+             records.to_host(),
+             sizes.to_host(),
+             statuses.to_host(),
+             decoded.to_host(),
+             offsets.to_host(),
+             total.to_host()};
+    std::iota(m.slot_indices.begin(), m.slot_indices.end(), 0);
+    m.cache_before = before == nullptr ? m.cache : before->cache;
+    m.slots_before = before == nullptr ? m.slots : before->slots;
+    cuda::block_places& blocks_at = m.numbers_at.cache.blocks;
+    blocks_at.base = m.cache.data();
+    blocks_at.pointers_dev = nullptr;
+    blocks_at.indices_dev = m.indices.data();
+    return m;
+  }
   void expect_cpu_bytes(output how) const {
-    const auto r = records.to_host();
-    const auto bytes = sizes.to_host();
-    const auto where = offsets.to_host();
-    const auto stored = how == output::in_place ? cache.to_host() : slots.to_host();
-    const auto encoded_statuses = statuses.to_host();
-    std::vector<std::byte> tile, expected;
-    each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t index) {
-      expected.clear();
-      for (std::uint32_t i = 0; i < plan.tiles; ++i) {
-        ASSERT_EQ(r[index * plan.tiles + i], scene.encoded(plan, layer, item, i, tile));
-        expected.insert(expected.end(), tile.begin(), tile.end());
-        expected.resize(cuda::round_up<std::size_t>(expected.size(), cuda::kTileAlign));
-      }
-      if (encoded_statuses[index] != status::ok) {
-        ASSERT_EQ(how, output::in_place);
-        ASSERT_GT(expected.size(), numbers_at.block_bytes);
-        return;
-      }
-      ASSERT_EQ(bytes[index], expected.size());
-      std::size_t at = where[index];
-      if (how == output::slots) at = index * coder.max_block_bytes();
-      if (how == output::in_place)
-        at = static_cast<std::size_t>(layer * numbers_at.cache.blocks.layer_stride_bytes +
-                                      order[item] * numbers_at.cache.blocks.block_stride_bytes);
-      ASSERT_TRUE(std::equal(expected.begin(), expected.end(), stored.begin() + at));
-    });
+    test::expect_cpu_bytes(read_back(), how, ample_room(how));
   }
   void expect_restored() const {
     for (const status s : decoded.to_host()) ASSERT_EQ(s, status::ok);
@@ -174,10 +262,39 @@ struct gpu_scene {
       ASSERT_TRUE(scene.equal(scene.numbers, numbers_at.cache, layer, item,
                               host_block(numbers_at, host, layer, order[item]), scene.target()));
     });
+    expect_intact();
+  }
+  /// Nothing is written around any array.
+  void expect_intact() const {
     for (const auto* a : {&cache, &means, &slots, &work}) ASSERT_TRUE(a->is_intact());
     ASSERT_TRUE(records.is_intact() && sizes.is_intact() && statuses.is_intact());
+    ASSERT_TRUE(decoded.is_intact() && offsets.is_intact() && total.is_intact());
   }
 };
+
+/// Encodes and decodes a scene, in so much room; everything must be as it should.
+inline void expect_round_trip(const gpu_scene& g, output how, std::uint64_t room) {
+  const mirror raw = g.read_back();
+  ASSERT_TRUE(g.encode(how, nullptr, room));
+  check(cudaDeviceSynchronize());
+  expect_cpu_bytes(g.read_back(&raw), how, room);
+  if (testing::Test::HasFatalFailure()) return;
+  if (how != output::in_place) g.cache.fill(0x5a);
+  const mirror encoded = g.read_back();
+  ASSERT_TRUE(g.decode(how, nullptr, room));
+  check(cudaDeviceSynchronize());
+  expect_restored(g.read_back(&encoded), how, room);
+  g.expect_intact();
+}
+inline void expect_round_trip(const gpu_scene& g, output how) {
+  expect_round_trip(g, how, g.ample_room(how));
+}
+
+/// What a variable of the environment asks for.
+inline std::uint64_t asked(const char* name, std::uint64_t otherwise) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? otherwise : std::stoull(value);
+}
 
 inline paged_scene random_scene(coding_id id, std::uint64_t seed) {
   random_source random(seed);

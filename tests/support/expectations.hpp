@@ -135,6 +135,35 @@ void expect_only_numbers_written(const Scene& d, output how, std::size_t room, R
   ASSERT_TRUE(same_memory("compressed blocks", d.slots_before, d.image_of(d.slots)));
 }
 
+/// After decoding a range into a cache that had other numbers: tiles that have some of it are whole, no
+/// others are touched.
+template <class Scene>
+void expect_wanted(const Scene& d, const cuda::wanted_range& w) {
+  SCOPED_TRACE("tokens " + std::to_string(w.first_token) + " + " + std::to_string(w.tokens) +
+               ", heads " + std::to_string(w.first_head) + " + " + std::to_string(w.heads));
+  const auto meets = [](std::uint64_t first, std::uint64_t count, std::uint64_t from,
+                        std::uint64_t until) {
+    return count != 0 && first < until && from < first + count;
+  };
+  memory_image expected = d.cache_before;
+  d.each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t index) {
+    ASSERT_EQ(d.decoded[index], status::ok);
+    copy_rows_into(expected, d, layer, item, &d.scene.numbers,
+                   [&](std::uint32_t tensor, std::uint32_t token, std::uint32_t head) {
+                     const cuda::tensor_plan& t = d.plan.tensors[tensor];
+                     if (t.opaque_bytes != 0) return true;
+                     const std::uint32_t token_at = token / t.tile_tokens * t.tile_tokens;
+                     const std::uint32_t head_at = head / t.tile_heads * t.tile_heads;
+                     const std::uint32_t token_end =
+                         std::min(token_at + t.tile_tokens, d.scene.token_counts[item]);
+                     return meets(w.first_token, w.tokens, token_at, token_end) &&
+                            meets(w.first_head, w.heads, head_at,
+                                  std::min(head_at + t.tile_heads, t.heads));
+                   });
+  });
+  ASSERT_TRUE(same_memory("cache", expected, d.image_of(d.cache)));
+}
+
 /// After decoding what encode() wrote.
 template <class Scene>
 void expect_restored(const Scene& d, output how, std::size_t room) {

@@ -147,4 +147,35 @@ inline cuda::block_geometry small_geometry() {
   return g;
 }
 
+/// Blocks of several tiles in both directions, and some of opaque bytes.
+inline cuda::block_geometry geometry_of_ranges() {
+  cuda::block_geometry g = geometry_of({"", 11, {k(5, 16), v(5, 24), opaque(19)}, 3, 4, 2});
+  g.layers = 2;
+  return g;
+}
+
+/// Ranges of its tokens and heads: none, all, at and over the edges of tiles; some at random.
+inline std::vector<cuda::wanted_range> wanted_ranges(std::uint64_t seed) {
+  constexpr std::uint32_t kAll = 0xffffffff;
+  std::vector<cuda::wanted_range> ranges = {{},
+                                            {0, 0, 0, kAll},
+                                            {5, 0, 0, kAll},
+                                            {0, kAll, 3, 0},
+                                            {11, kAll, 0, kAll},
+                                            {3, 1},
+                                            {4, 1},
+                                            {0, 4},
+                                            {3, 2},
+                                            {0, 12, 4, 1},
+                                            {0, kAll, 1, 1},
+                                            {kAll, kAll, 0, kAll},
+                                            {0, kAll, kAll, 1},
+                                            {10, kAll, 2, 2},
+                                            {7, 2, 1, 3}};
+  random_source random(seed);
+  for (int i = 0; i < 12; ++i)
+    ranges.push_back({random.below(13), random.below(9), random.below(6), random.below(5)});
+  return ranges;
+}
+
 }  // namespace skv::test
