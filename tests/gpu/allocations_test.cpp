@@ -96,11 +96,11 @@ class apart {
   std::vector<std::unique_ptr<device_array<std::byte*>>> arrays_;
 };
 
-class places : public on_device<testing::TestWithParam<coding_id>> {};
-INSTANTIATE_TEST_SUITE_P(codings, places, testing::ValuesIn(all_codings()),
+class allocations : public on_device<testing::TestWithParam<coding_id>> {};
+INSTANTIATE_TEST_SUITE_P(codings, allocations, testing::ValuesIn(all_codings()),
                          [](const auto& p) { return name_of(p.param); });
 
-TEST_P(places, layers_and_tensors_may_lie_in_allocations_of_their_own) {
+TEST_P(allocations, layers_and_tensors_may_lie_in_allocations_of_their_own) {
   std::uint64_t seed = 60;
   for (const page_layout layout : {page_layout::token_major, page_layout::head_major})
     for (const way how : {way::layer_bases, way::pointers}) {
@@ -130,7 +130,7 @@ TEST_P(places, layers_and_tensors_may_lie_in_allocations_of_their_own) {
 }
 
 // An item is skipped if any of its tensors has no block: none of it is lost.
-TEST_P(places, an_item_without_one_of_its_tensors_is_skipped) {
+TEST_P(allocations, an_item_without_one_of_its_tensors_is_skipped) {
   const gpu_scene g(random_scene(GetParam(), 70), page_layout::token_major,
                     page_layout::token_major);
   const apart numbers(g, g.numbers_at, g.cache, way::layer_bases);
