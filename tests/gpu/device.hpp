@@ -4,6 +4,7 @@
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -73,6 +74,26 @@ class device_array {
       intact &= all[i] == kCanary;
     return intact;
   }
+
+ private:
+  void* memory_ = nullptr;
+  std::size_t count_;
+};
+
+/// An array in memory of the host that the device sees too, at the same address.
+template <class T>
+class pinned_array {
+ public:
+  explicit pinned_array(std::size_t count) : count_(count) {
+    check(cudaMallocHost(&memory_, count * sizeof(T)));
+    std::memset(memory_, 0x5a, count * sizeof(T));
+  }
+  pinned_array(const pinned_array&) = delete;
+  pinned_array& operator=(const pinned_array&) = delete;
+  ~pinned_array() { cudaFreeHost(memory_); }
+
+  T* data() const { return static_cast<T*>(memory_); }
+  std::span<T> span() const { return {data(), count_}; }
 
  private:
   void* memory_ = nullptr;

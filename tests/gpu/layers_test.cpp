@@ -126,12 +126,101 @@ TEST_P(gpu_layers, others_are_left_alone) {
     EXPECT_TRUE(changed_only(statuses, g.statuses.to_host(), first, until));
     EXPECT_TRUE(changed_only(slots, g.slots.to_host(), first, until));
     EXPECT_TRUE(changed_only(records, g.records.to_host(), first, until));
+    // Numbers that are right would not be seen where they are already.
+    g.cache.fill(0x5a);
     const auto cache = g.cache.to_host();
     ASSERT_TRUE(decode(g, g.batch(first, count), as_stored(g.places(output::slots))));
     check(cudaDeviceSynchronize());
     EXPECT_TRUE(changed_only(decoded, g.decoded.to_host(), first, until));
-    EXPECT_EQ(cache, g.cache.to_host());
+    auto now = g.cache.to_host();
+    EXPECT_TRUE(changed_only(cache, now, first, until));
+    for (std::uint32_t layer = first; layer < first + until; ++layer)
+      for (std::uint32_t item = 0; item < g.scene.items; ++item)
+        EXPECT_TRUE(g.scene.equal(g.scene.numbers, g.numbers_at.cache, layer, item,
+                                  g.host_block(g.numbers_at, now, layer, g.order[item]),
+                                  g.scene.target()));
+    g.upload(g.numbers_at, g.cache, g.scene.numbers, g.scene.target());
   }
+}
+
+// Items and layers that are not in the batch now: nothing is said of them, nor written for them.
+TEST_P(gpu_layers, have_as_many_items_as_the_device_says) {
+  gpu_scene g = scene_of(GetParam(), 7);
+  for (const std::uint32_t now : {g.scene.items / 2, 0u, g.scene.items}) {
+    SCOPED_TRACE(now);
+    g.set_item_count(now);
+    g.upload(g.numbers_at, g.cache, g.scene.numbers, g.scene.target());
+    g.forget();
+    ASSERT_TRUE(encode(g, g.batch(1, 2), g.places(output::slots)));
+    g.cache.fill(0x5a);
+    ASSERT_TRUE(decode(g, g.batch(1, 2), as_stored(g.places(output::slots))));
+    check(cudaDeviceSynchronize());
+    mirror m = g.read_back();
+    std::vector<std::byte> untouched(g.coder.max_block_bytes(), std::byte{0x5a});
+    std::ranges::fill(m.cache_before, std::byte{0x5a});
+    g.each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t i) {
+      const bool is_now = layer != 0 && item < now;
+      const cpu_block expected(m, layer, item);
+      const status unsaid = static_cast<status>(0x5a);
+      ASSERT_EQ(m.statuses[i], is_now ? status::ok : unsaid);
+      ASSERT_EQ(m.decoded[i], is_now ? status::ok : unsaid);
+      ASSERT_EQ(m.sizes[i], is_now ? expected.bytes.size() : 0x5a5a5a5au);
+      const std::byte* const slot = m.places(output::slots, 0).slots.at(layer, item);
+      const std::vector<std::byte>& bytes = is_now ? expected.bytes : untouched;
+      ASSERT_TRUE(std::equal(bytes.begin(), bytes.end(), slot));
+      if (is_now) copy_rows_into(m.cache_before, m, layer, item, &m.scene.numbers, kEveryRow);
+    });
+    ASSERT_TRUE(same_memory("cache", m.cache_before, m.cache));
+  }
+}
+
+// Of three layers one is stored.
+TEST_P(gpu_layers, a_pool_tells_which_it_does_not_have) {
+  const gpu_scene g = scene_of(GetParam(), 8);
+  const auto entries = static_cast<std::uint32_t>(g.count());
+  const auto p =
+      cuda::pool::make(g.scene.used_profile, g.scene.geometry, {entries * 400, 512, entries});
+  ASSERT_TRUE(p) << p.failure().message;
+  const cuda::pool_entries at{0, g.scene.items, nullptr};
+  const device_array<status> is(g.count());
+  /// Layer 1 is as it should be, the others hold nothing.
+  const auto expect_layer_1 = [&](const std::vector<status>& statuses, std::uint32_t first,
+                                  std::uint32_t end) {
+    for (std::size_t i = first * g.scene.items; i < end * g.scene.items; ++i)
+      ASSERT_EQ(statuses[i], i / g.scene.items == 1 ? status::ok : status::invalid_argument);
+  };
+  ASSERT_TRUE(g.encode(output::slots, nullptr));
+  ASSERT_TRUE(
+      p->store_async(g.batch(1, 1), at, as_stored(g.places(output::slots)), is.data(), nullptr));
+  EXPECT_EQ(p->read_counts(nullptr)->blocks, g.scene.items);
+  // Those it has already are refused, the others are taken.
+  ASSERT_TRUE(
+      p->store_async(g.batch(1, 2), at, as_stored(g.places(output::slots)), is.data(), nullptr));
+  const auto stored = is.to_host();
+  for (std::size_t i = g.scene.items; i < g.count(); ++i)
+    ASSERT_EQ(stored[i], i < 2 * g.scene.items ? status::invalid_argument : status::ok);
+  ASSERT_TRUE(p->drop_async(g.batch(2, 1), at, is.data(), nullptr));
+  EXPECT_EQ(p->read_counts(nullptr)->blocks, g.scene.items);
+
+  g.forget();
+  ASSERT_TRUE(p->load_async(g.batch(), at, g.places(output::slots), nullptr));
+  check(cudaDeviceSynchronize());
+  expect_layer_1(g.statuses.to_host(), 0, 3);
+  g.cache.fill(0x5a);
+  const auto cache = g.cache.to_host();
+  ASSERT_TRUE(p->restore_async(g.coder, g.batch(0, 2), at, g.places(output::slots),
+                               g.means_at.cache, g.numbers_at.cache, false, g.decoded.data(),
+                               g.room(), nullptr));
+  check(cudaDeviceSynchronize());
+  expect_layer_1(g.decoded.to_host(), 0, 2);
+  EXPECT_TRUE(changed_only(cache, g.cache.to_host(), 1, 1));
+  EXPECT_NE(cache, g.cache.to_host());
+  ASSERT_TRUE(p->drop_async(g.batch(), at, is.data(), nullptr));
+  check(cudaDeviceSynchronize());
+  expect_layer_1(is.to_host(), 0, 3);
+  const auto counts = p->read_counts(nullptr);
+  EXPECT_EQ(counts->blocks, 0u);
+  EXPECT_EQ(counts->used_sectors, 0u);
 }
 
 TEST_P(gpu_layers, a_pool_takes_and_gives_them) {
