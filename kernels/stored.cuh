@@ -22,18 +22,19 @@ SKV_DEVICE stored_block find_stored(const block_plan& plan, const stored_places&
   if (s.is != status::ok) return s;
   if (s.size > std::size_t{plan.tiles} * plan.stage_bytes || s.size % kTileAlign != 0) {
     s.is = status::corrupt;
+  } else if (s.size == 0) {
+    // All as predicted, or no tokens: there is nothing to be read, wherever it is said to be.
   } else if (in.packed == nullptr) {
-    if (s.size > in.slot_bytes) s.is = status::corrupt;
-    if (in.slots.exists(b.layer, b.item))
+    if (s.size <= in.slot_bytes && in.slots.exists(b.layer, b.item))
       s.bytes = in.slots.at(b.layer, b.item);
-    else if (s.size != 0)
+    else
       s.is = status::corrupt;
   } else {
     const std::uint64_t offset = in.offsets[b.index];
-    if (offset % kTileAlign != 0 || offset > in.packed_bytes || s.size > in.packed_bytes - offset)
-      s.is = status::corrupt;
-    else
+    if (offset % kTileAlign == 0 && offset <= in.packed_bytes && s.size <= in.packed_bytes - offset)
       s.bytes = const_cast<std::byte*>(in.packed) + offset;
+    else
+      s.is = status::corrupt;
   }
   return s;
 }

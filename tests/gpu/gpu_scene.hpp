@@ -251,15 +251,6 @@ inline void expect_round_trip(const gpu_scene& g, output how) {
   expect_round_trip(g, how, g.ample_room(how));
 }
 
-/// Has a block no bytes, for it has no tokens, or is as predicted?
-inline bool has_empty_blocks(const mirror& m) {
-  bool any = false;
-  m.each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t) {
-    any |= cpu_block(m, layer, item).bytes.empty();
-  });
-  return any;
-}
-
 /// What a variable of the environment asks for.
 inline std::uint64_t asked(const char* name, std::uint64_t otherwise) {
   const char* const value = std::getenv(name);

@@ -2,7 +2,6 @@
 // batches with holes; room that does not suffice; ranges.
 #include <gtest/gtest.h>
 
-#include <memory>
 #include <set>
 
 #include "gpu/gpu_scene.hpp"
@@ -85,20 +84,14 @@ TEST_P(gpu_batches, have_as_many_items_as_the_device_says) {
 // Room of nothing, of every block's size, of a word less or more: what does not fit stays raw and whole.
 TEST_P(gpu_batches, take_the_room_that_there_is) {
   for (const coding_id id : kSomeCodings) {
-    // Whole blocks, each of some bytes.
-    std::unique_ptr<gpu_scene> made;
-    for (std::uint64_t seed = 5; made == nullptr || has_empty_blocks(made->read_back()); ++seed) {
-      paged_scene scene = make_scene(id, small_geometry(), 3, seed);
-      scene.token_counts.assign(3, 8);
-      made = std::make_unique<gpu_scene>(std::move(scene), page_layout::token_major,
-                                         page_layout::head_major);
-    }
-    const gpu_scene& g = *made;
+    const gpu_scene g(make_scene(id, small_geometry(), 3, 5), page_layout::token_major,
+                      page_layout::head_major);
     const mirror m = g.read_back();
     std::set<std::uint64_t> rooms{0, 4};
     std::uint64_t packed_at = 0;
     g.each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t) {
       const std::uint64_t size = cpu_block(m, layer, item).bytes.size();
+      if (size == 0) return;
       const std::uint64_t exact = GetParam() == output::packed ? packed_at + size : size;
       rooms.insert({exact - 4, exact, exact + 4});
       packed_at = cuda::round_up<std::uint64_t>(packed_at + size, cuda::kBlockAlign);
