@@ -83,7 +83,8 @@ class subject {
   std::uint32_t windows_ = 1, tiles_ = 1;
   std::size_t coded_bytes_ = 0, stayed_raw_ = 0;
   std::optional<pinned_memory> host_slots_;
-  // Device memory (slots_ may be the host's): [layers][items of all windows] pages, [windows][layers][items] of everything else.
+  // Device memory (slots_ may be the host's): [layers][items of all windows] pages, [windows][layers][items] of
+  // everything else.
   std::byte *original_ = nullptr, *cache_ = nullptr, *means_ = nullptr, *slots_ = nullptr;
   std::int32_t* indices_ = nullptr;
   tile_record* records_ = nullptr;

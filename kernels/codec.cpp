@@ -65,12 +65,15 @@ struct codec::state {
     return true;
   }
 
-  /// A cache as kernels want it. `is_mean`: it need not have opaque bytes.
+  /// A cache as kernels want it. `is_mean`: opaque bytes have no place there.
   result<paged_cache> checked(const paged_cache& given, number_format f, bool is_mean) const {
-    const paged_cache cache = with_own_blocks(given);
+    paged_cache cache = with_own_blocks(given);
     for (std::uint32_t i = 0; i < plan.tensor_count; ++i) {
       const bool is_opaque = plan.tensors[i].opaque_bytes != 0;
-      if (is_opaque && is_mean) continue;
+      if (is_opaque && is_mean) {
+        cache.tensors[i].blocks = {};
+        continue;
+      }
       if (auto ok = check_place(cache.tensors[i], is_opaque ? 1 : f.bytes(),
                                 is_mean ? "means" : "numbers");
           !ok)
@@ -166,7 +169,7 @@ std::size_t codec::workspace_bytes(std::uint32_t max_items, launch_limits limits
         most = std::max(most, k.schedule_of(s.plan, max_items, within, true).workspace_bytes);
     return most;
   };
-  // Blocks are larger under a limit, and the more there may be the more they need.
+  // Blocks are larger under a limit; the more there may be, the more they need.
   const std::uint32_t all = s.compact.multiprocessors();
   if (limits.multiprocessors != 0 && limits.multiprocessors < all) return needed(limits);
   return std::max(needed({}), needed({all - 1}));

@@ -52,7 +52,7 @@ inline kernel_entry find_coding_kernel(bool encode, format_id target, mean_sourc
 }
 
 /// A kernel on one device, in blocks of two sizes: those of which a multiprocessor runs most threads, and the
-/// largest ones, which have one for themselves where multiprocessors are counted.
+/// largest ones, which have one for themselves where a call limits them.
 class prepared_kernel {
  public:
   prepared_kernel() = default;
@@ -164,8 +164,7 @@ inline result<done> check_place(const tensor_place& t, std::int64_t number_bytes
                                 const char* what) {
   const block_places& b = t.blocks;
   if (!b.are_given())
-    return fail(status::invalid_argument,
-                std::string(what) + ": there is neither a base nor pointers");
+    return fail(status::invalid_argument, std::string(what) + ": no blocks are given");
   const auto is_aligned = [number_bytes](std::int64_t a) { return a % number_bytes == 0; };
   const auto base = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(b.base));
   if (!is_aligned(base) || !is_aligned(b.layer_stride_bytes) || !is_aligned(b.block_stride_bytes) ||

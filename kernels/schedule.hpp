@@ -24,7 +24,7 @@ inline std::uint32_t round_blocks_of(const block_plan& plan, std::uint32_t warps
 }
 
 /// `most_blocks`: that many of the grid run at once. A batch too small for all of them is shared among as many
-/// as it has blocks. `staged`: tiles need stages. Larger batches need no less of a workspace.
+/// as it has blocks. `staged`: tiles need stages. Of a workspace larger batches, and larger grids, need no less.
 inline schedule make_schedule(const block_plan& plan, std::uint32_t items,
                               std::uint32_t warps_per_block, std::uint32_t most_blocks,
                               bool staged) {
@@ -42,9 +42,10 @@ inline schedule make_schedule(const block_plan& plan, std::uint32_t items,
       std::min(blocks, std::max<std::uint64_t>(most_blocks, per(blocks, full)));
   s.stages = round_up<std::size_t>(s.descriptors + most_rounds * sizeof(std::uint64_t), 256);
   s.workspace_bytes = s.stages;
+  // At least grid_blocks * round_blocks, which does not always grow with the batch, or with the grid.
   if (staged)
-    s.workspace_bytes +=
-        std::size_t{s.grid_blocks} * s.round_blocks * plan.tiles * plan.stage_bytes;
+    s.workspace_bytes += std::min(blocks + full - 1, std::uint64_t{most_blocks} * full) *
+                         plan.tiles * plan.stage_bytes;
   return s;
 }
 

@@ -6,7 +6,7 @@
 namespace skv::cuda {
 
 struct occupancy {
-  std::uint32_t threads;       ///< of a block: small ones share little work evenly
+  std::uint32_t threads;       ///< of a block: small ones spread little work more evenly
   std::uint32_t most_threads;  ///< of a block that has a multiprocessor for itself
   std::uint32_t resident;      ///< threads that registers must leave room for on a multiprocessor
 };
@@ -22,7 +22,7 @@ enum class kernel_kind {
   update,
 };
 
-/// `architecture` is 10 * major + minor. Half of a multiprocessor's threads, of which each needs 64 registers,
+/// `architecture` is 10 * major + minor. 1,024 threads on a multiprocessor, of which each needs 64 registers,
 /// hide what coding waits for; what only copies needs all of them. Only `resident` may differ between
 /// architectures: the host launches code that was compiled for any.
 constexpr occupancy policy_of(kernel_kind kind, int architecture) {

@@ -270,8 +270,8 @@ typedef struct skv_draft_tensor {
   uint32_t reserved;  ///< 0
 } skv_draft_tensor;
 
-/// The tokens of a pass. May be shorter by the members from `embedding` on, which only profiles read that
-/// were fitted with them.
+/// The tokens of a pass. May be shorter by the members from `embedding` on, which only profiles use that
+/// were fitted with them; they are checked with any.
 typedef struct skv_linear_tokens {
   size_t struct_size;
   const uint32_t* positions;  ///< [count], what K was turned by, in any order; null: 0, 1, 2 ...

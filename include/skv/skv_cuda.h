@@ -29,8 +29,8 @@ enum { SKV_CUDA_MAX_TENSORS = 4 };
 typedef struct skv_cuda_tensor {
   skv_kind kind;
   uint32_t heads, head_dim;
-  uint32_t
-      opaque_bytes;  ///< not 0: so many contiguous bytes of a block, no numbers, kept as they are
+  /// Not 0: so many contiguous bytes of a block, no numbers, kept as they are.
+  uint32_t opaque_bytes;
 } skv_cuda_tensor;
 
 /// What every block consists of. May be shorter by the members from `tile_tokens` on.
@@ -55,7 +55,7 @@ typedef struct skv_cuda_block_places {
   int64_t block_stride_bytes;
   const int32_t* indices_dev;  ///< [items]; null: item i is block i; negative: the item is skipped
   void* const* pointers_dev;   ///< [items] or [layers][pointer_layer_stride]; null in it: no block
-  int64_t pointer_layer_stride;  ///< pointers from one layer's to the next one's
+  int64_t pointer_layer_stride;  ///< from one layer's pointers to the next one's; 0: they are the same
   void* const* layer_bases_dev;  ///< [layers] of the geometry; null: layers begin at base
 } skv_cuda_block_places;
 
@@ -65,7 +65,7 @@ typedef struct skv_cuda_tensor_place {
   int64_t token_stride_bytes;
   int64_t head_stride_bytes;
   /// Its own blocks, if it does not lie in those of its cache: K and V, or scales, in arrays of their own; all
-  /// zero: it does. An item that is skipped in any of its tensors is in all.
+  /// zero: it does. An item that one of a codec's tensors lacks is skipped in all of them.
   skv_cuda_block_places blocks;
 } skv_cuda_tensor_place;
 
@@ -210,9 +210,9 @@ SKV_API skv_status skv_cuda_compact_async(const skv_cuda_codec* codec, const skv
 /// block: SKV_OK; SKV_DOES_NOT_FIT (it had stayed raw, and is not in this cache); SKV_TRUNCATED,
 /// SKV_CORRUPT, SKV_WRONG_PREDICTION (the numbers written are worth nothing); or what else in->statuses
 /// says of it. `in_place` (not 0): slots are the blocks of `numbers` themselves; then `wanted` must be null
-/// or everything, and no block in the batch twice: its content would be lost. `statuses` may be
-/// in->statuses. A block that had stayed raw is then SKV_OK, and one that cannot be decoded keeps its
-/// compressed bytes. `wanted` null: everything. Fails as skv_cuda_encode_async.
+/// or everything, and no block in the batch twice: its content would be lost. A block that had stayed raw is
+/// then SKV_OK, and one that cannot be decoded keeps its compressed bytes. `wanted` null: everything. `statuses`
+/// may be in->statuses. Fails as skv_cuda_encode_async.
 SKV_API skv_status skv_cuda_decode_async(const skv_cuda_codec* codec, const skv_cuda_batch* batch,
                                          const skv_cuda_stored_places* in,
                                          const skv_cuda_paged_cache* means,
@@ -311,7 +311,8 @@ SKV_API skv_status skv_cuda_pool_read_counts(const skv_cuda_pool* pool, void* st
                                              skv_cuda_pool_counts* counts);
 
 // As the codec's calls, these enqueue on `stream` and return, and can be captured in a graph. They need no
-// workspace. They fail as skv_cuda_encode_async; a full arena is no failure, but the status of a block.
+// workspace, but for what decodes. They fail as skv_cuda_encode_async; a full arena is no failure, but the status
+// of a block.
 
 /// Moves blocks that skv_cuda_encode_async left (in slots, in place or packed) into the pool, with their
 /// records. What it read is left as it is. `statuses` [layers][items], another array than in->statuses, tells
@@ -339,8 +340,8 @@ SKV_API skv_status skv_cuda_pool_load_async(const skv_cuda_pool* pool, const skv
 /// skv_cuda_pool_load_async and then skv_cuda_decode_async: bytes are loaded into the slots of `places`, or, if
 /// these are the blocks of `numbers` themselves, `in_place` (not 0), and decoded from there. `statuses`
 /// [layers][items] are those of decoding; of blocks that could not be loaded they are those of loading (in
-/// place, SKV_OK if skipped). In place no block may be in the batch twice. `workspace_dev` is the codec's. Fails also with SKV_INVALID_ARGUMENT if the codec is of
-/// another geometry; where it is decoding that is refused, loading may have been enqueued.
+/// place, SKV_OK if skipped). In place no block may be in the batch twice. `workspace_dev` is the codec's. Fails
+/// also with SKV_INVALID_ARGUMENT if the codec is of another geometry; where it is decoding that is refused, loading may have been enqueued.
 SKV_API skv_status skv_cuda_pool_restore_async(
     const skv_cuda_pool* pool, const skv_cuda_codec* codec, const skv_cuda_batch* batch,
     const skv_cuda_pool_entries* entries, const skv_cuda_encoded_places* places,

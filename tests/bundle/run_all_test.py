@@ -16,7 +16,7 @@ import tempfile
 import unittest
 
 RUN_ALL, TESTS, BENCH, DATA = sys.argv[1:]
-SOME_TESTS = f'exec {TESTS} "$@" ${{GTEST_SHARD_INDEX:+--gtest_filter=gpu_pool_options.*:*gpu.writes_the_cpu*bf16_alone}}'
+SOME_TESTS = f'exec {TESTS} "$@" ${{GTEST_SHARD_INDEX:+--gtest_filter=gpu_pool_options.*:*gpu.a_later_codec*bf16_alone}}'
 SOME_BENCH = f'exec {BENCH} --mib 1 "$@" --benchmark_filter=^copy'
 
 

@@ -133,7 +133,7 @@ TEST_F(gpu_c, calls_that_lack_something_are_refused) {
   refused(output::packed, "offsets", [](c_scene& c) { c.out.offsets = nullptr; });
   refused(output::slots, "multiples of 4", [](c_scene& c) { ++c.out.slots.block_stride_bytes; });
   refused(output::slots, "records", [](c_scene& c) { c.out.records = nullptr; });
-  refused(output::slots, "numbers: there is neither",
+  refused(output::slots, "numbers: no blocks are given",
           [](c_scene& c) { c.numbers.blocks.base = nullptr; });
   refused(output::slots, "2^31 - 1", [](c_scene& c) { c.batch.items = ~0u; });
 

@@ -209,6 +209,16 @@ TEST_P(gpu_tensor_codec, senseless_calls_are_refused) {
           .encode_async(never, c.g.batch(), c.g.numbers_at.cache, in_place, c.coded.room(), nullptr)
           .code(),
       status::invalid_argument);
+  // In the blocks of another tensor, of which there are bases only; the base that is left over does not count.
+  cuda::paged_cache apart = c.g.numbers_at.cache;
+  apart.tensors[0].blocks = apart.blocks;
+  apart.tensors[0].blocks.layer_bases_dev = reinterpret_cast<std::byte**>(c.g.cache.data());
+  in_place.tensors[1].slots = apart.tensors[0].blocks;
+  in_place.tensors[1].slots.base = nullptr;
+  const auto refused =
+      c.coded.coder.encode_async(never, c.g.batch(), apart, in_place, c.coded.room(), nullptr);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.failure().message, "tensors are not encoded in place");
   EXPECT_EQ(c.coded.coder
                 .decode_async(never, c.g.batch(), as_stored(c.coded.places()), c.g.numbers_at.cache,
                               nullptr, c.coded.room(), nullptr)

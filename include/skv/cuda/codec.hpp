@@ -49,7 +49,8 @@ inline result<layer_range> layers_of(const block_batch& batch, std::uint32_t lay
 /// Slots: a block's bytes go to the start of its slot if they are at most `slot_bytes`; otherwise
 /// its status is does_not_fit, its size 0, and nothing is written there. Slots may be the raw
 /// blocks themselves (in place): a block is only overwritten once all of it is encoded and fits. No page
-/// may then be in the batch twice: where requests share one, name it once, or its numbers are lost.
+/// may then be in the batch twice: where requests share one, name it once, or its numbers are lost. Where
+/// K and V have blocks of their own, a codec for each codes them in place.
 /// Packed: blocks follow each other in the order of the batch, each at a multiple of kBlockAlign; those of
 /// every call begin at `packed`, and its offsets and total count from there, also for some layers only.
 struct encoded_places {
@@ -96,8 +97,8 @@ inline constexpr std::uint32_t kBlockAlign = 16;
 
 /// What a call may use of the device.
 struct launch_limits {
-  /// At most so many SMs are used, and the others left alone: the grid has one block for each, which is as
-  /// large as there can be and stays until all is done. 0: all.
+  /// At most so many SMs are used, and the others left alone: the grid has one block for each, as
+  /// large as the kernel can have, which stays until all is done. 0: all.
   std::uint32_t multiprocessors = 0;
 };
 

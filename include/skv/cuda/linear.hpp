@@ -72,8 +72,8 @@ class linear {
                              void* stream, launch_limits limits = {}) const;
 
   /// Passes on what one tensor's exact numbers tell, in the profile's target format. `bases` as they were
-  /// when it was predicted. A layer that the whole batch lacks is named by a cache of numbers with
-  /// neither base nor pointers.
+  /// when it was predicted. A layer that the whole batch lacks is named by a cache of numbers whose
+  /// blocks are not given.
   result<done> update_async(std::uint32_t layer, std::uint32_t tensor, const linear_batch& batch,
                             const paged_cache& numbers, const paged_cache& bases, workspace room,
                             void* stream, launch_limits limits = {}) const;

@@ -21,12 +21,12 @@ struct block_places {
   /// [items], the number of the item's block; null: item i is block i. A negative number is no block:
   /// the item is skipped.
   const std::int32_t* indices_dev = nullptr;
-  /// [items], or, with `pointer_layer_stride` pointers for each, [layers][pointer_layer_stride]; then nothing else
-  /// is used but the layers' stride. A null pointer is no block.
+  /// [items], the same for every layer, or, with as many for each layer, [layers][pointer_layer_stride]; then of the
+  /// others only the layers' stride counts. A null pointer is no block.
   std::byte* const* pointers_dev = nullptr;
   std::int64_t pointer_layer_stride = 0;
-  /// [layers] of the geometry, for layers in allocations of their own; then `base` is not used, nor the layers'
-  /// stride.
+  /// [layers] of the geometry, for layers in allocations of their own; then `base` and the layers' stride count
+  /// for nothing.
   std::byte* const* layer_bases_dev = nullptr;
 
   /// Has anything been said?
@@ -56,8 +56,8 @@ struct tensor_place {
   std::int64_t offset_bytes = 0;
   std::int64_t token_stride_bytes = 0;
   std::int64_t head_stride_bytes = 0;
-  /// Its own blocks, if it does not lie in those of its cache: K and V, or scales, in arrays of their own. For
-  /// an item that is skipped in any of its tensors, all are.
+  /// Its own blocks, if it does not lie in those of its cache: K and V, or scales, in arrays of their own. An
+  /// item that one of a codec's tensors lacks is skipped in all of them.
   block_places blocks = {};
 };
 
@@ -76,7 +76,7 @@ struct block_tensor {
   std::uint32_t heads = 0;
   std::uint32_t head_dim = 0;
   /// Not numbers: `opaque_bytes` contiguous bytes of each block, kept as they are (scales of an fp8
-  /// cache, anything). Their place has an offset only.
+  /// cache, anything). Their place has an offset, and no strides.
   std::uint32_t opaque_bytes = 0;
 };
 

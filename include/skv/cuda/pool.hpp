@@ -115,11 +115,12 @@ class pool {
   result<pool_counts> read_counts(void* stream) const;
 
   /// Moves blocks that encode_async left (in slots, in place or packed) into the pool, with their
-  /// records. What it read is left as it is. `statuses` [layers][items], another array than that of `in`, tells of each block: ok (it is
-  /// stored, or skipped); does_not_fit (it had stayed raw, needs more than max_sectors, or the arena
-  /// is full: nothing is stored, and the arena counts as full for the rest of the batch); invalid_argument (no such entry, or it holds a block already);
-  /// corrupt (no size or place that encoding leaves), or what else in.statuses says. A block in place
-  /// that is not stored is restored by decode_async, in place.
+  /// records. What it read is left as it is. `statuses` [layers][items], another array than that of `in`, tells
+  /// of each block: ok (it is stored, or skipped); does_not_fit (it had stayed raw, needs more than
+  /// max_sectors, or the arena is full: nothing is stored, and the arena counts as full for the rest of the
+  /// batch); invalid_argument (no such entry, or it holds a block already); corrupt (no size or place that
+  /// encoding leaves), or what else in.statuses says. A block in place that is not stored is restored by
+  /// decode_async, in place.
   result<done> store_async(const block_batch& batch, const pool_entries& entries,
                            const stored_places& in, status* statuses, void* stream,
                            launch_limits limits = {}) const;

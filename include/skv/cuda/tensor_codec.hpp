@@ -71,9 +71,11 @@ class tensor_codec {
     for (std::uint32_t i = 0; i < coders_.size(); ++i) {
       if (out.tensors[i].packed != nullptr)
         return fail(status::invalid_argument, "tensors are encoded into slots");
-      const block_places& own = numbers.tensors[i].blocks;
-      if (are_same(out.tensors[i].slots, own.are_given() ? own : numbers.blocks))
-        return fail(status::invalid_argument, "tensors are not encoded in place");
+      for (std::uint32_t t = 0; t < coders_.size(); ++t) {
+        const block_places& own = numbers.tensors[t].blocks;
+        if (are_same(out.tensors[i].slots, own.are_given() ? own : numbers.blocks))
+          return fail(status::invalid_argument, "tensors are not encoded in place");
+      }
     }
     return walk(p, batch, numbers, stream,
                 [&](std::uint32_t tensor, const block_batch& layer, const paged_cache& exact,
@@ -108,8 +110,9 @@ class tensor_codec {
   static bool are_same(const block_places& a, const block_places& b) {
     if (a.pointers_dev != nullptr || b.pointers_dev != nullptr)
       return a.pointers_dev == b.pointers_dev;
-    return a.base == b.base && a.layer_bases_dev == b.layer_bases_dev &&
-           a.indices_dev == b.indices_dev;
+    if (a.layer_bases_dev != nullptr || b.layer_bases_dev != nullptr)
+      return a.layer_bases_dev == b.layer_bases_dev && a.indices_dev == b.indices_dev;
+    return a.base == b.base && a.indices_dev == b.indices_dev;
   }
   std::uint32_t layers() const { return coders_.front().layers(); }
   /// A cache as the codec of one of its tensors knows it.
