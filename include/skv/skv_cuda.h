@@ -55,7 +55,7 @@ typedef struct skv_cuda_block_places {
   int64_t block_stride_bytes;
   const int32_t* indices_dev;  ///< [items]; null: item i is block i; negative: the item is skipped
   void* const* pointers_dev;   ///< [items] or [layers][pointer_layer_stride]; null in it: no block
-  int64_t pointer_layer_stride;  ///< from one layer's pointers to the next one's; 0: they are the same
+  int64_t pointer_layer_stride;  ///< between layers' pointers; 0: they are the same
   void* const* layer_bases_dev;  ///< [layers] of the geometry; null: layers begin at base
 } skv_cuda_block_places;
 
