@@ -54,17 +54,6 @@ struct codec::state {
     return to(compact, find_compact_kernel());
   }
 
-  /// Do the heads of every token follow each other?
-  bool is_one_row(const paged_cache& cache, number_format f) const {
-    for (std::uint32_t i = 0; i < plan.tensor_count; ++i) {
-      const tensor_plan& t = plan.tensors[i];
-      if (t.opaque_bytes == 0 && t.heads != 1 &&
-          cache.tensors[i].head_stride_bytes != std::int64_t{t.head_dim} * f.bytes())
-        return false;
-    }
-    return true;
-  }
-
   /// A cache as kernels want it. `is_mean`: opaque bytes have no place there.
   result<paged_cache> checked(const paged_cache& given, number_format f, bool is_mean) const {
     paged_cache cache = with_own_blocks(given);
@@ -189,7 +178,8 @@ result<done> codec::encode_async(const block_batch& batch, const paged_cache& nu
   if (out.records == nullptr || out.sizes == nullptr || out.statuses == nullptr)
     return bad("records, sizes and statuses must be given");
   if (auto ok = out.packed != nullptr ? check_packed(out) : check_slots(out.slots); !ok) return ok;
-  const bool one_row = s.is_one_row(numbers, s.target) && (!given || s.is_one_row(means, s.mean));
+  const bool one_row = are_in_one_row(s.plan, numbers, s.target) &&
+                       (!given || are_in_one_row(s.plan, means, s.mean));
   const prepared_kernel& k = s.kernels[true][one_row];
   const schedule grid = k.schedule_of(*plan, batch.items, limits, true);
   if (auto ok = check_room(room, grid.workspace_bytes); !ok) return ok;
@@ -248,7 +238,8 @@ result<done> codec::decode_async(const block_batch& batch, const stored_places& 
   if (in_place && (in.packed != nullptr || wanted.first_token != 0 || wanted.first_head != 0 ||
                    wanted.tokens != all.tokens || wanted.heads != all.heads))
     return bad("in place, all of every block must be decoded from its own slot");
-  const bool one_row = s.is_one_row(numbers, s.target) && (!given || s.is_one_row(means, s.mean));
+  const bool one_row = are_in_one_row(s.plan, numbers, s.target) &&
+                       (!given || are_in_one_row(s.plan, means, s.mean));
   const prepared_kernel& k = s.kernels[false][one_row];
   const schedule grid = k.schedule_of(*plan, batch.items, limits, in_place);
   if (auto ok = check_room(room, grid.workspace_bytes); !ok) return ok;

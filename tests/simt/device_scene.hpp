@@ -96,25 +96,15 @@ struct device_scene {
     std::iota(slot_indices.begin(), slot_indices.end(), 0);
     numbers_at.cache.blocks.indices_dev = means_at.cache.blocks.indices_dev = indices.data();
     item_count[0] = scene.items;
-    one_row = is_one_row(numbers_at, scene.target()) &&
-              (scene.id.source != mean_source::given || is_one_row(means_at, scene.mean()));
+    one_row = are_in_one_row(plan, numbers_at.cache, scene.target()) &&
+              (scene.id.source != mean_source::given ||
+               are_in_one_row(plan, means_at.cache, scene.mean()));
     each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t) {
       scene.scatter(scene.numbers, numbers_at.cache, layer, item, block(layer, item),
                     scene.target());
       scene.scatter(scene.means, means_at.cache, layer, item, means_at.cache.blocks.at(layer, item),
                     scene.mean());
     });
-  }
-
-  /// As the codec decides which kernel to launch: do the heads of every token follow each other?
-  bool is_one_row(const laid_out& at, number_format f) const {
-    for (std::uint32_t i = 0; i < scene.geometry.tensor_count; ++i) {
-      const auto& t = scene.geometry.tensors[i];
-      if (t.opaque_bytes == 0 && t.heads != 1 &&
-          at.cache.tensors[i].head_stride_bytes != std::int64_t{t.head_dim} * f.bytes())
-        return false;
-    }
-    return true;
   }
 
   static std::byte* bytes_of(const buffer<line>& b) {
