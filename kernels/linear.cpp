@@ -171,7 +171,7 @@ result<done> linear::update_async(std::uint32_t layer, std::uint32_t tensor,
   const auto c = s.begin(layer, tensor, batch, room);
   if (!c) return c.failure();
   tensor_place of, from;  // none: there are no such tokens
-  if (with_own_blocks(numbers).tensors[tensor].blocks.are_given()) {
+  if (numbers.blocks_of(tensor).are_given()) {
     const auto there = state::cache_of(numbers, tensor, s.target, "numbers");
     if (!there) return there.failure();
     const auto based = s.bases_of(bases, tensor);

@@ -98,8 +98,7 @@ inline bool are_in_one_row(const block_plan& plan, const paged_cache& cache, num
 
 /// The cache with blocks of its own for every tensor, as kernels want it.
 inline paged_cache with_own_blocks(paged_cache cache) {
-  for (tensor_place& t : cache.tensors)
-    if (!t.blocks.are_given()) t.blocks = cache.blocks;
+  for (std::uint32_t i = 0; i < kMaxTensors; ++i) cache.tensors[i].blocks = cache.blocks_of(i);
   return cache;
 }
 

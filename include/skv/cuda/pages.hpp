@@ -68,6 +68,12 @@ inline constexpr std::uint32_t kMaxTensors = 4;
 struct paged_cache {
   block_places blocks;  ///< not needed where every tensor has its own
   tensor_place tensors[kMaxTensors];
+
+  /// Those that a tensor lies in: its own, or the cache's.
+  const block_places& blocks_of(std::uint32_t tensor) const {
+    const block_places& own = tensors[tensor].blocks;
+    return own.are_given() ? own : blocks;
+  }
 };
 
 /// A tensor of every block, [tokens, heads, head_dim]; or bytes of any kind.

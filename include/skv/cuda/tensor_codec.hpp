@@ -71,11 +71,9 @@ class tensor_codec {
     for (std::uint32_t i = 0; i < coders_.size(); ++i) {
       if (out.tensors[i].packed != nullptr)
         return fail(status::invalid_argument, "tensors are encoded into slots");
-      for (std::uint32_t t = 0; t < coders_.size(); ++t) {
-        const block_places& own = numbers.tensors[t].blocks;
-        if (are_same(out.tensors[i].slots, own.are_given() ? own : numbers.blocks))
+      for (std::uint32_t t = 0; t < coders_.size(); ++t)
+        if (are_same(out.tensors[i].slots, numbers.blocks_of(t)))
           return fail(status::invalid_argument, "tensors are not encoded in place");
-      }
     }
     return walk(p, batch, numbers, stream,
                 [&](std::uint32_t tensor, const block_batch& layer, const paged_cache& exact,
