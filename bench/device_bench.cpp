@@ -7,7 +7,8 @@
 //                   memory of the host, an eighth of that, bf16
 //     tile:n        the same, in tiles of n numbers
 //     pages:n       n pages of one layer, a launch each
-//     request       a request of 4,096 tokens in one layer; the time is that of a single launch
+//     request       a request of 4,096 tokens (or of N MiB, if that is less) in one layer; the time is that of a
+//                   single launch
 //     request:graph the same as a captured graph
 // and linear/{encode,decode}/format/given/{all,request}/{with,without}: all layers, tensor by tensor, with and
 // without linear propagation (N / 2 MiB; a request of 4,096 tokens); linear/pass/...: its steps alone. `int8`
@@ -216,10 +217,10 @@ void register_all() {
         c.items = pages;
         add(c, "pages:" + std::to_string(pages), pages < 10'000 ? 10 : 3);
       }
-      c.items = kRequestPages;
+      c.items = request_pages(g_mib);
       c.most_windows = 16;  // each is a graph of its own
-      add(c, "request", 50, {.single = true});
-      add(c, "request:graph", 50, {.single = true, .graph = true});
+      add(c, "request", request_iterations(g_mib, 50), {.single = true});
+      add(c, "request:graph", request_iterations(g_mib, 50), {.single = true, .graph = true});
     }
 }
 

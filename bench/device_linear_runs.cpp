@@ -44,7 +44,7 @@ void linear_runs::register_all() {
   constexpr std::pair<linear_work, const char*> kWorks[] = {{linear_work::pass, "pass"},
                                                             {linear_work::encode, "encode"},
                                                             {linear_work::decode, "decode"}};
-  for (const std::uint32_t items : {0u, kRequestPages})
+  for (const std::uint32_t items : {0u, request_pages(mib_)})
     for (const auto& [what, work] : kWorks)
       for (const bool with_linear : {true, false}) {
         if (what == linear_work::pass && !with_linear) continue;
@@ -57,7 +57,7 @@ void linear_runs::register_all() {
                                      })
             ->UseManualTime()
             ->Unit(benchmark::kMicrosecond)
-            ->Iterations(items == 0 ? 1 : 20)
+            ->Iterations(items == 0 ? 1 : request_iterations(mib_, 20))
             ->Repetitions(kRepetitions)
             ->ReportAggregatesOnly();
       }

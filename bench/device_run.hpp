@@ -1,12 +1,24 @@
 // What all benchmarks of the device share.
 #pragma once
 
+#include <algorithm>
+
 #include "device_pages.hpp"
 
 namespace skv::bench {
 
 inline constexpr int kRepetitions = 5;
-inline constexpr std::uint32_t kRequestPages = 4096 / kPageTokens;
+
+/// Pages of a request of 4,096 tokens, or of `mib` MiB in one layer if that is less.
+inline std::uint32_t request_pages(std::size_t mib) {
+  constexpr std::size_t kPageBytes = std::size_t{2} * 2 * kPageTokens * kPageChannels;
+  return static_cast<std::uint32_t>(
+      std::min<std::size_t>(4096 / kPageTokens, (mib << 20) / kPageBytes));
+}
+/// How often it is coded in a repetition: `most`, or `mib` times if that is less.
+inline int request_iterations(std::size_t mib, int most) {
+  return static_cast<int>(std::min<std::size_t>(mib, static_cast<std::size_t>(most)));
+}
 
 struct bench_device {
   explicit bench_device(std::size_t bytes) : arena(bytes) {}

@@ -4,6 +4,12 @@ if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
 endif()
 enable_language(CUDA)
 find_package(CUDAToolkit 12.4 REQUIRED)
+set(SKV_CUDA_ARCHITECTURES "" CACHE STRING
+  "In place of CMAKE_CUDA_ARCHITECTURES: of these, all that the installed nvcc knows")
+if(SKV_CUDA_ARCHITECTURES)
+  include(cmake/cuda_architectures.cmake)
+  skv_known_architectures(CMAKE_CUDA_ARCHITECTURES ${CMAKE_CUDA_COMPILER} ${SKV_CUDA_ARCHITECTURES})
+endif()
 
 add_library(skv_cuda kernels/codec.cpp kernels/linear.cpp kernels/linear_plan.cpp kernels/plan.cpp
   kernels/pool.cpp kernels/tensor_codec.cpp)

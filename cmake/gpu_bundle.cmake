@@ -1,8 +1,8 @@
 # The preset gpu-bundle: a folder, build/gpu-bundle/bundle, with the tests and the benchmark of the
 # GPU, their data and run-all.sh, for a GPU host where nothing is installed.
 #
-# Libraries are linked statically where the distribution has them so. What it has only as a shared
-# library (Debian: Google Benchmark) lies in lib/, with the C++ runtime that it needs.
+# All but the C library is linked statically. Google Benchmark, which Debian has only as a shared library, is built
+# from its source; FETCHCONTENT_SOURCE_DIR_BENCHMARK names one that is there already.
 set(SKV_BUNDLE_DATA ${PROJECT_SOURCE_DIR}/tests/data/tiny CACHE PATH
   "Folder with calibration/ and evaluation/ that the benchmark in the bundle runs on")
 set(SKV_BUNDLE_REFERENCE reference_fp8 CACHE STRING "The reference in SKV_BUNDLE_DATA")
@@ -10,22 +10,24 @@ set(SKV_BUNDLE_REFERENCE reference_fp8 CACHE STRING "The reference in SKV_BUNDLE
 # Called before any library is looked for.
 macro(skv_prefer_static_libraries)
   set(CMAKE_FIND_LIBRARY_SUFFIXES .a .so)
+  set(BENCHMARK_ENABLE_TESTING OFF)
+  set(BENCHMARK_ENABLE_INSTALL OFF)
+  set(BENCHMARK_INSTALL_DOCS OFF)
+  set(CMAKE_POLICY_DEFAULT_CMP0077 NEW) # its options heed these
+  include(FetchContent)
+  FetchContent_Declare(benchmark
+    URL https://deb.debian.org/debian/pool/main/b/benchmark/benchmark_1.7.1.orig.tar.gz
+        https://github.com/google/benchmark/archive/refs/tags/v1.7.1.tar.gz
+    URL_HASH SHA256=6430e4092653380d9dc4ccb45a1e2dc9259d581f4866dc0759713126056bc1d7
+    DOWNLOAD_EXTRACT_TIMESTAMP ON SYSTEM OVERRIDE_FIND_PACKAGE)
 endmacro()
 
 # Called when all targets are there.
 function(skv_add_gpu_bundle)
   set(folder ${PROJECT_BINARY_DIR}/bundle)
-  find_package(benchmark REQUIRED)
-  get_target_property(type benchmark::benchmark TYPE)
-  set(static test_gpu)
-  if(NOT type STREQUAL "SHARED_LIBRARY")
-    list(APPEND static device_bench)
-  endif()
-  foreach(target IN LISTS static)
+  foreach(target IN ITEMS test_gpu device_bench)
     target_link_options(${target} PRIVATE -static-libstdc++ -static-libgcc)
   endforeach()
-  set_target_properties(device_bench PROPERTIES
-    BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH $ORIGIN/../lib)
   add_custom_target(gpu_bundle ALL VERBATIM
     COMMAND ${CMAKE_COMMAND} -D FOLDER=${folder} -D TESTS=$<TARGET_FILE:test_gpu>
       -D BENCH=$<TARGET_FILE:device_bench> -D STRIP=${CMAKE_STRIP}

@@ -24,17 +24,14 @@ file(WRITE ${FOLDER}/data/reference ${REFERENCE})
 
 set(host_libraries "^(ld-linux.*|linux-vdso|lib(c|m|dl|rt|pthread))\\.so")
 file(GET_RUNTIME_DEPENDENCIES EXECUTABLES ${TESTS} ${BENCH}
-  RESOLVED_DEPENDENCIES_VAR carried UNRESOLVED_DEPENDENCIES_VAR missing
+  RESOLVED_DEPENDENCIES_VAR needed UNRESOLVED_DEPENDENCIES_VAR missing
   PRE_EXCLUDE_REGEXES ${host_libraries} POST_EXCLUDE_REGEXES "/(${host_libraries})")
 if(missing)
   message(FATAL_ERROR "not found: ${missing}")
 endif()
-foreach(library IN LISTS carried) # under the names that are asked for, no links
-  cmake_path(GET library FILENAME name)
-  file(REAL_PATH ${library} real)
-  file(MAKE_DIRECTORY ${FOLDER}/lib)
-  file(COPY_FILE ${real} ${FOLDER}/lib/${name})
-endforeach()
+if(needed)
+  message(FATAL_ERROR "not linked statically: ${needed}")
+endif()
 
 file(GLOB_RECURSE files ${FOLDER}/*)
 set(bytes 0)
@@ -42,7 +39,7 @@ foreach(file IN LISTS files)
   file(SIZE ${file} size)
   math(EXPR bytes "${bytes} + ${size}")
 endforeach()
-message(STATUS "${FOLDER}: ${bytes} bytes; carries ${carried}")
+message(STATUS "${FOLDER}: ${bytes} bytes")
 if(bytes GREATER_EQUAL limit)
   message(FATAL_ERROR "the bundle has more than ${limit} bytes")
 endif()
