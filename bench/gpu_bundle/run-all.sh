@@ -34,7 +34,7 @@ step() {
         timeout --kill-after=5 "$limit" "$@" || status=$?
         case $status in
             0) outcome=ok ;;
-            124 | 137) outcome="timed out after $limit s" ;;
+            124 | 137) outcome="cut off after $limit s" ;;
             *) outcome=failed ;;
         esac
     fi
@@ -54,19 +54,24 @@ content_of() {
         echo null
     fi
 }
-# in_processes NAME FILTER: the tests of a filter, shared among processes, each with seeds of its own. Reports are
-# NAME.*.json; a shard that failed shows its messages, and so does one that is cut off.
+# in_processes NAME RUN ARGUMENTS...: a command, shared among processes, each with a number of its own. Reports are
+# NAME.*.json; a process that failed shows its messages, and so does one that is cut off.
 in_processes() {
-    local i pids=() status=0
-    trap 'kill "${pids[@]}"; wait; cat "$1".*.log; exit 124' TERM
+    local name=$1 run=$2 i pids=() status=0
+    shift 2
+    trap 'kill "${pids[@]}"; wait; messages "$name".*.log; exit 124' TERM
     for ((i = 0; i < processes; ++i)); do
-        "$2" "$i" --gtest_filter="$3" --gtest_brief=1 --gtest_output=json:"$1.$i.json" >"$1.$i.log" 2>&1 &
+        "$run" "$i" "$@" --gtest_output=json:"$name.$i.json" >"$name.$i.log" 2>&1 &
         pids+=($!)
     done
     for i in "${!pids[@]}"; do
-        wait "${pids[i]}" || { status=1 && cat "$1.$i.log"; }
+        wait "${pids[i]}" || { status=1 && messages "$name.$i.log"; }
     done
     return $status
+}
+# What a log has beside the names of tests that went well.
+messages() {
+    grep -hvE '^\[( RUN      |       OK )\]' "$@"
 }
 run_shard() {
     GTEST_TOTAL_SHARDS=$processes GTEST_SHARD_INDEX=$1 exec "$here/bin/test_gpu" "${@:2}"
@@ -75,8 +80,21 @@ run_seed() {
     SKV_GPU_SEED=$(($1 + 1)) SKV_GPU_BATCHES=$(((batches + processes - 1) / processes)) \
         exec "$here/bin/test_gpu" "${@:2}"
 }
-export -f in_processes run_shard run_seed
-export here processes batches
+# Every shard has tests of every kind; in random order, so that none of them always comes too late.
+run_checked() {
+    GTEST_TOTAL_SHARDS=$processes GTEST_SHARD_INDEX=$1 SKV_GPU_BATCHES=3 SKV_GPU_EVERY=500 \
+        exec "$sanitizer" --tool "$2" --error-exitcode 1 "$here/bin/test_gpu" --gtest_shuffle "${@:3}"
+}
+# described NAME: the outcome, with how many tests ended well or badly, also of what was cut off.
+described() {
+    local passed failures
+    passed=$(cat "$1".*.log 2>/dev/null | grep -c '^\[       OK \]')
+    failures=$(cat "$1".*.log 2>/dev/null | grep -c '^\[  FAILED  \] .* ms)$')
+    echo "{\"outcome\": \"$outcome\", \"passed\": $passed, \"failed\": $failures}"
+}
+sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
+export -f in_processes messages run_shard run_seed run_checked
+export here processes batches sanitizer
 
 # A line from the driver for people; the benchmark's context has what programs need.
 gpu=$(nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.max.mem,power.limit \
@@ -92,36 +110,31 @@ fi
 echo "GPU: ${gpu:-unknown to nvidia-smi}"
 
 echo "Tests in $processes processes"
-step 28 bash -c 'in_processes tests run_shard "-gpu_random.*"'
-tests=$outcome
+step 20 bash -c 'in_processes tests run_shard --gtest_filter=-gpu_random.*'
+tests=$(described tests)
 
 echo "$batches random batches in $processes processes"
-step 22 bash -c 'in_processes random run_seed "gpu_random.*"'
-random=$outcome
+step 12 bash -c 'in_processes random run_seed --gtest_filter=gpu_random.*'
+random=$(described random)
 
 echo "Benchmark"
-step 42 "$here/bin/device_bench" --data "$here/data" \
+step 36 "$here/bin/device_bench" --data "$here/data" \
     --reference "$(cat "$here/data/reference")" \
     --benchmark_out=bench.json --benchmark_out_format=json
 bench=$outcome
 
-# Of the time that is left, each gets its share. Every kernel: codings of each predictor, in every way, at odd sizes.
-checked='*/gpu.*bf16_given_bf16:*/gpu.*e4m3_after_previous_token:*/gpu.*e5m2_alone:*gpu_batches*:gpu_wanted*'
-checked+=':*gpu_hostile*bf16_given_bf16:*gpu_pool.*bf16_given_bf16:*linear.makes*bf16_alone*:gpu_random.*'
+# Of the time that is left, a third at least, each gets its share.
 tools=(memcheck racecheck initcheck synccheck)
-sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
 checks=""
 for i in "${!tools[@]}"; do
     tool=${tools[i]}
     outcome="not run: no compute-sanitizer on this host"
     if [[ -n $sanitizer ]]; then
-        echo "compute-sanitizer --tool $tool"
-        share=$(((seconds - SECONDS) * 100 / seconds / (${#tools[@]} - i)))
-        SKV_GPU_BATCHES=3 step "$share" "$sanitizer" --tool "$tool" --error-exitcode 1 \
-            "$here/bin/test_gpu" --gtest_brief=1 \
-            --gtest_filter="$checked"
+        echo "compute-sanitizer --tool $tool in $processes processes"
+        step $(((seconds - SECONDS) * 100 / seconds / (${#tools[@]} - i))) \
+            bash -c "in_processes $tool run_checked $tool"
     fi
-    checks+="${checks:+, }\"$tool\": \"$outcome\""
+    checks+="${checks:+, }\"$tool\": $(described "$tool")"
 done
 
 reports=""
@@ -132,7 +145,7 @@ done
 {
     echo "{"
     echo "\"gpu\": \"$gpu\", \"date\": \"$(date -u +%FT%TZ)\", \"seconds\": $SECONDS,"
-    echo "\"tests\": \"$tests\", \"random_batches\": $batches, \"random\": \"$random\","
+    echo "\"tests\": $tests, \"random_batches\": $batches, \"random\": $random,"
     echo "\"sanitizer\": {$checks}, \"bench\": \"$bench\","
     echo "\"test_reports\": [$reports],"
     echo "\"bench_report\": $(content_of bench.json)"

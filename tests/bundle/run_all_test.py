@@ -48,12 +48,15 @@ class run_all(unittest.TestCase):
         return ran.returncode, ran.stdout, json.loads(report.read_text()) if report.exists() else None
 
     def test_reports_what_it_ran(self):
-        status, output, report = self.run_with(sanitizer='[[ $2 != racecheck ]]')
-        self.assertEqual(report["tests"], "ok", output)
-        self.assertEqual(report["random"], "ok", output)
+        status, output, report = self.run_with(
+            sanitizer="echo '[       OK ] a.test (1 ms)'; [[ $2 != racecheck ]]")
+        for step in ("tests", "random"):
+            self.assertEqual((report[step]["outcome"], report[step]["failed"]), ("ok", 0), output)
+            self.assertGreater(report[step]["passed"], 0, output)
         self.assertEqual(report["bench"], "ok", output)
-        self.assertEqual(report["sanitizer"], {"memcheck": "ok", "racecheck": "failed",
-                                               "initcheck": "ok", "synccheck": "ok"})
+        self.assertEqual({tool: step["outcome"] for tool, step in report["sanitizer"].items()},
+                         {"memcheck": "ok", "racecheck": "failed", "initcheck": "ok", "synccheck": "ok"})
+        self.assertGreater(report["sanitizer"]["memcheck"]["passed"], 0)
         self.assertEqual(status, 1, "racecheck failed")
         ran = [suite for shard in report["test_reports"] for suite in shard["testsuites"]]
         self.assertTrue(ran and all(suite["failures"] == 0 for suite in ran))
@@ -68,14 +71,15 @@ class run_all(unittest.TestCase):
     def test_a_test_that_fails(self):
         fails = "echo 'what failed'; exit $((${GTEST_SHARD_INDEX:-1} == 0))"
         status, output, report = self.run_with(tests=fails, bench="exit 0", sanitizer="exit 0")
-        self.assertEqual((status, report["tests"], report["random"]), (1, "failed", "ok"))
+        self.assertEqual((status, report["tests"]["outcome"], report["random"]["outcome"]), (1, "failed", "ok"))
         self.assertIn("what failed", output)
 
     def test_a_test_that_does_not_end(self):
-        status, output, report = self.run_with(tests="exec sleep 60", bench="exit 0", sanitizer="exit 0",
+        status, output, report = self.run_with(tests="echo '[       OK ] a.test (1 ms)'; exec sleep 60", bench="exit 0", sanitizer="exit 0",
                                                SKV_GPU_SECONDS="12")
         self.assertEqual(status, 1, output)
-        self.assertRegex(report["tests"], "timed out after [0-9]+ s")
+        self.assertRegex(report["tests"]["outcome"], "cut off after [0-9]+ s")
+        self.assertGreater(report["tests"]["passed"], 0)
         self.assertLess(report["seconds"], 30)
 
     def test_a_benchmark_that_does_not_start(self):
@@ -87,7 +91,7 @@ class run_all(unittest.TestCase):
     def test_a_host_without_sanitizer(self):
         status, _, report = self.run_with(tests="exit 0", bench="exit 0")
         self.assertEqual(status, 0)
-        self.assertRegex(report["sanitizer"]["memcheck"], "^not run: ")
+        self.assertRegex(report["sanitizer"]["memcheck"]["outcome"], "^not run: ")
 
     def test_no_device(self):
         for why in (77, 78):
