@@ -16,8 +16,9 @@
 // Before a configuration is timed, all of its pages are encoded, restored and compared. Times are between
 // CUDA events. bytes_per_second counts uncompressed numbers; copy_percent sets that against a copy of as
 // many bytes in the same run, within the device's memory, or of to_host into pinned memory; moved counts what
-// must be read and written; submit is the host's time for a launch. Launches go through several times the device's cache, over pages in random order. Ends with 1
-// if numbers did not come back, with 77 where there is no device, with 78 if its driver is too old.
+// must be read and written; submit is the host's time for a launch. Launches go through several times the
+// device's cache, over pages in random order. Ends with 1 if numbers did not come back, with 77 where there is
+// no device, with 78 if its driver is too old.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
