@@ -1,6 +1,7 @@
 // How kernels become kernel_entries of the stand-in for the CUDA runtime: its side of kernels/entry.cuh.
 #pragma once
 
+#include <kernels/dispatch.hpp>
 #include <kernels/launch.hpp>
 
 #include "simt/executor.hpp"
@@ -20,6 +21,19 @@ cuda::kernel_entry entry_of() {
         return launch(shape, Kernel{*reinterpret_cast<const Parameters*>(parameters)});
       }};
   return {&kernel, Kernel::shared_bytes, cuda::policy_of(kKind, 0)};
+}
+
+/// The entry of Kernel<Target, source, mean, one_row>, whose parameters are `Parameters`.
+template <template <number_format, mean_source, number_format, bool> class Kernel, class Parameters,
+          format_id Target, cuda::kernel_kind kKind>
+cuda::kernel_entry entry_of(mean_source source, format_id mean, bool one_row) {
+  cuda::kernel_entry entry;
+  cuda::with_kernel(Target, source, mean, one_row,
+                    [&]<number_format T, mean_source S, number_format M, bool kOneRow>() {
+                      if constexpr (T.id == Target)
+                        entry = entry_of<Kernel<T, S, M, kOneRow>, Parameters, kKind>();
+                    });
+  return entry;
 }
 
 }  // namespace skv::simt

@@ -1,6 +1,7 @@
 // A stand-in for the CUDA runtime: host code runs as it does on a device, its kernels under the SIMT
 // executor. Memory of the device is memory of the host between red zones; streams run their work at
-// once, or, while they are captured, keep it for the graph. Only what this project calls is here.
+// once, or, while they are captured, keep it for the graph: what a device refuses then (allocations,
+// waits, the legacy stream) is refused here, and ends the capture. Only what this project calls is here.
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
@@ -10,12 +11,13 @@
 #include <functional>
 #include <kernels/compact.cuh>
 #include <kernels/decode.cuh>
-#include <kernels/dispatch.hpp>
 #include <kernels/encode.cuh>
 #include <kernels/linear.cuh>
 #include <kernels/pool.cuh>
 #include <map>
+#include <memory>
 #include <new>
+#include <set>
 
 #include "simt/entry.hpp"
 
@@ -30,10 +32,12 @@ struct CUgraphExec_st {
   std::vector<work> nodes;
 };
 struct CUstream_st {
-  CUgraph_st* captured = nullptr;
+  std::unique_ptr<CUgraph_st> captured;
+  bool is_invalid = false;  ///< the capture: something was done that no graph can have
 };
 struct CUevent_st {
   std::chrono::steady_clock::time_point at;
+  bool is_captured = false;
 };
 
 namespace {
@@ -43,8 +47,29 @@ constexpr int kSharedBytes = 227 << 10;
 constexpr std::size_t kDefaultSharedBytes = 48 << 10;  // without cudaFuncSetAttribute
 constexpr std::size_t kMemoryBytes = std::size_t{128} << 20;
 
+/// Streams that are captured, all in the global mode: what one forbids it forbids everywhere.
+std::set<cudaStream_t>& capturing() {
+  static std::set<cudaStream_t> all;
+  return all;
+}
+
+cudaError_t invalidate(cudaStream_t stream, cudaError_t why) {
+  stream->is_invalid = true;
+  return why;
+}
+/// Success if nothing is captured; otherwise why a call is refused, which ends every capture.
+cudaError_t outside_of_captures(cudaError_t why = cudaErrorStreamCaptureUnsupported) {
+  for (const cudaStream_t s : capturing()) s->is_invalid = true;
+  return capturing().empty() ? cudaSuccess : why;
+}
+
 cudaError_t submit(cudaStream_t stream, work w) {
-  if (stream == nullptr || stream->captured == nullptr) return w();
+  if (stream == nullptr) {  // the legacy stream, which waits for all others
+    const cudaError_t e = outside_of_captures(cudaErrorStreamCaptureImplicit);
+    return e == cudaSuccess ? w() : e;
+  }
+  if (stream->captured == nullptr) return w();
+  if (stream->is_invalid) return cudaErrorStreamCaptureInvalidated;
   stream->captured->nodes.push_back(std::move(w));
   return cudaSuccess;
 }
@@ -66,27 +91,13 @@ namespace skv::cuda {
 
 template <format_id Target>
 kernel_entry find_encode_kernel(mean_source source, format_id mean, bool one_row) {
-  kernel_entry entry;
-  with_kernel(
-      Target, source, mean, one_row,
-      [&]<number_format T, mean_source S, number_format M, bool kOneRow>() {
-        if constexpr (T.id == Target)
-          entry =
-              entry_of<encode_kernel<T, S, M, kOneRow>, encode_parameters, kernel_kind::encode>();
-      });
-  return entry;
+  return entry_of<encode_kernel, encode_parameters, Target, kernel_kind::encode>(source, mean,
+                                                                                 one_row);
 }
 template <format_id Target>
 kernel_entry find_decode_kernel(mean_source source, format_id mean, bool one_row) {
-  kernel_entry entry;
-  with_kernel(
-      Target, source, mean, one_row,
-      [&]<number_format T, mean_source S, number_format M, bool kOneRow>() {
-        if constexpr (T.id == Target)
-          entry =
-              entry_of<decode_kernel<T, S, M, kOneRow>, decode_parameters, kernel_kind::decode>();
-      });
-  return entry;
+  return entry_of<decode_kernel, decode_parameters, Target, kernel_kind::decode>(source, mean,
+                                                                                 one_row);
 }
 template kernel_entry find_encode_kernel<format_id::bf16>(mean_source, format_id, bool);
 template kernel_entry find_decode_kernel<format_id::bf16>(mean_source, format_id, bool);
@@ -139,8 +150,20 @@ kernel_entry find_clear_kernel() {
 extern "C" {
 
 const char* cudaGetErrorString(cudaError_t e) {
-  return e == cudaSuccess ? "no error" : "an error of the stand-in for the CUDA runtime";
+  switch (e) {
+    case cudaSuccess: return "no error";
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureImplicit:
+      return "operation would make the legacy stream depend on a capturing blocking stream";
+    case cudaErrorStreamCaptureInvalidated:
+      return "operation failed due to a previous error during capture";
+    default: return "an error of the stand-in for the CUDA runtime";
+  }
 }
+
+// No error stays behind.
+cudaError_t cudaGetLastError() { return cudaSuccess; }
 
 // --- the device ---------------------------------------------------------------------------------
 
@@ -152,7 +175,7 @@ cudaError_t cudaGetDevice(int* device) {
   *device = 0;
   return cudaSuccess;
 }
-cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+cudaError_t cudaDeviceSynchronize() { return outside_of_captures(); }
 cudaError_t cudaDriverGetVersion(int* version) {
   *version = CUDART_VERSION;
   return cudaSuccess;
@@ -180,6 +203,7 @@ cudaError_t cudaMemGetInfo(std::size_t* unused, std::size_t* total) {
 // --- memory -------------------------------------------------------------------------------------
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) try {
+  if (const cudaError_t e = outside_of_captures(); e != cudaSuccess) return e;
   simt::buffer<std::byte> made("of the device", bytes);
   *memory = made.data();
   allocations().emplace(*memory, std::move(made));
@@ -188,8 +212,9 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes) try {
   return cudaErrorMemoryAllocation;
 }
 cudaError_t cudaFree(void* memory) {
-  if (memory != nullptr && allocations().erase(memory) == 0) return cudaErrorInvalidValue;
-  return cudaSuccess;
+  if (memory == nullptr) return cudaSuccess;
+  if (const cudaError_t e = outside_of_captures(); e != cudaSuccess) return e;
+  return allocations().erase(memory) == 0 ? cudaErrorInvalidValue : cudaSuccess;
 }
 // One kind of memory serves for both.
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes) { return cudaMalloc(memory, bytes); }
@@ -262,20 +287,38 @@ cudaError_t cudaStreamCreate(cudaStream_t* stream) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  capturing().erase(stream);
   delete stream;
   return cudaSuccess;
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-// What was recorded is done already.
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (stream == nullptr) return outside_of_captures(cudaErrorStreamCaptureImplicit);
+  return stream->captured == nullptr ? cudaSuccess
+                                     : invalidate(stream, cudaErrorStreamCaptureUnsupported);
+}
+// What was recorded is done already. Streams that join a capture are not modelled: they are refused.
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  const bool is_captured = stream != nullptr && stream->captured != nullptr;
+  if (is_captured == event->is_captured) return cudaSuccess;
+  return is_captured ? invalidate(stream, cudaErrorStreamCaptureIsolation)
+                     : outside_of_captures(cudaErrorStreamCaptureUnsupported);
+}
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
   if (stream == nullptr || stream->captured != nullptr) return cudaErrorStreamCaptureUnsupported;
-  stream->captured = new CUgraph_st;
+  if (mode != cudaStreamCaptureModeGlobal) return cudaErrorInvalidValue;
+  stream->captured = std::make_unique<CUgraph_st>();
+  stream->is_invalid = false;
+  capturing().insert(stream);
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  *graph = std::exchange(stream->captured, nullptr);
-  return *graph == nullptr ? cudaErrorStreamCaptureInvalidated : cudaSuccess;
+  *graph = nullptr;
+  if (stream == nullptr || stream->captured == nullptr) return cudaErrorIllegalState;
+  capturing().erase(stream);
+  const std::unique_ptr<CUgraph_st> captured = std::exchange(stream->captured, nullptr);
+  if (stream->is_invalid) return cudaErrorStreamCaptureInvalidated;
+  *graph = new CUgraph_st{*captured};
+  return cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
                                  unsigned long long) {
@@ -303,11 +346,16 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
   return cudaSuccess;
 }
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
-  event->at = std::chrono::steady_clock::now();
-  return cudaSuccess;
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  event->is_captured = stream != nullptr && stream->captured != nullptr;
+  return submit(stream, [event] {
+    event->at = std::chrono::steady_clock::now();
+    return cudaSuccess;
+  });
 }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  return event->is_captured ? outside_of_captures() : cudaSuccess;
+}
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
   *milliseconds = std::chrono::duration<float, std::milli>(to->at - from->at).count();
   return cudaSuccess;
