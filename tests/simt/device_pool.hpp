@@ -205,4 +205,41 @@ struct device_pool {
   void begin_change() const { change[0] = {counts[0].free_sectors, 0}; }
 };
 
+inline constexpr coding_id kGiven{format_id::bf16, mean_source::given, format_id::bf16};
+
+/// A batch for a pool. Even seeds: tiles are large, so that a round has several blocks.
+inline device_scene scene_of(coding_id id, std::uint64_t seed, std::uint32_t items = 4) {
+  cuda::block_geometry g = small_geometry();
+  if (seed % 2 == 0) g.tile_tokens = g.tile_heads = 0;
+  return {make_scene(id, g, items, seed), page_layout::token_major, page_layout::head_major, seed};
+}
+
+/// Entries of a batch: block `b` of layer `l` is entry l * per_layer + b.
+struct entry_list {
+  buffer<std::int32_t> indices;
+  cuda::pool_entries entries;
+
+  entry_list(std::vector<std::int32_t> list, std::uint32_t per_layer)
+      : indices("indices of entries", list), entries{0, per_layer, indices.data()} {}
+};
+
+inline std::vector<std::int32_t> counting(std::uint32_t count) {
+  std::vector<std::int32_t> list(count);
+  std::iota(list.begin(), list.end(), 0);
+  return list;
+}
+
+/// Entries at random: some twice, some that do not exist, some skipped.
+inline std::vector<std::int32_t> any_entries(random_source& random, std::uint32_t items,
+                                             std::uint32_t per_layer) {
+  std::vector<std::int32_t> list;
+  for (std::uint32_t i = 0; i < items; ++i) {
+    list.push_back(static_cast<std::int32_t>(random.below(per_layer)));
+    if (random.chance(0.05)) list.back() = static_cast<std::int32_t>(random.edgy());
+    if (random.chance(0.05)) list.back() = -1;
+    if (i != 0 && random.chance(0.1)) list.back() = list[random.below(i)];
+  }
+  return list;
+}
+
 }  // namespace skv::simt

@@ -8,30 +8,6 @@
 namespace skv::simt {
 namespace {
 
-constexpr coding_id kGiven{format_id::bf16, mean_source::given, format_id::bf16};
-
-/// Even seeds: tiles are large, so that a round has several blocks.
-device_scene scene_of(coding_id id, std::uint64_t seed, std::uint32_t items = 4) {
-  cuda::block_geometry g = small_geometry();
-  if (seed % 2 == 0) g.tile_tokens = g.tile_heads = 0;
-  return {make_scene(id, g, items, seed), page_layout::token_major, page_layout::head_major, seed};
-}
-
-/// Entries of a batch: block `b` of layer `l` is entry l * per_layer + b.
-struct entry_list {
-  buffer<std::int32_t> indices;
-  cuda::pool_entries entries;
-
-  entry_list(std::vector<std::int32_t> list, std::uint32_t per_layer)
-      : indices("indices of entries", list), entries{0, per_layer, indices.data()} {}
-};
-
-std::vector<std::int32_t> counting(std::uint32_t count) {
-  std::vector<std::int32_t> list(count);
-  std::iota(list.begin(), list.end(), 0);
-  return list;
-}
-
 class pool : public testing::TestWithParam<coding_id> {};
 INSTANTIATE_TEST_SUITE_P(codings, pool, testing::ValuesIn(all_codings()),
                          [](const auto& p) { return name_of(p.param); });
@@ -81,19 +57,6 @@ TEST_P(pool, restores_every_bit) {
       ASSERT_TRUE(p.held.empty());
       if (HasFatalFailure()) return;
     }
-}
-
-/// Entries at random: some twice, some that do not exist, some skipped.
-std::vector<std::int32_t> any_entries(random_source& random, std::uint32_t items,
-                                      std::uint32_t per_layer) {
-  std::vector<std::int32_t> list;
-  for (std::uint32_t i = 0; i < items; ++i) {
-    list.push_back(static_cast<std::int32_t>(random.below(per_layer)));
-    if (random.chance(0.05)) list.back() = static_cast<std::int32_t>(random.edgy());
-    if (random.chance(0.05)) list.back() = -1;
-    if (i != 0 && random.chance(0.1)) list.back() = list[random.below(i)];
-  }
-  return list;
 }
 
 /// Restores blocks to a scene: those of its own must come back, and nothing else may be written.
@@ -248,100 +211,6 @@ TEST(pool, that_is_full_is_no_loss) {
                                 d.block(layer, item), d.scene.target()));
     });
     if (testing::Test::HasFatalFailure()) return;
-  }
-}
-
-TEST(pool, drops_an_entry_once_however_often_it_is_named) {
-  for (std::uint64_t seed = 1; seed < 20; ++seed) {
-    device_scene d = scene_of(kGiven, seed, 6);
-    device_pool p(d.plan, {1000, 64, 12});
-    const entry_list list(counting(6), 6);
-    ASSERT_TRUE(d.encode(output::slots, d.slot_bytes, {seed}));
-    ASSERT_TRUE(p.store(d, list.entries, d.stored(output::slots, d.slot_bytes), d.decoded.data(),
-                        {seed, 4, 3}));
-    p.expect_stored(d, list.entries, d.stored(output::slots, d.slot_bytes), d.decoded.data());
-    const entry_list twice({3, 3, 3, -1, 5, 3}, 6);
-    for (int again = 0; again < 2; ++again) {
-      ASSERT_TRUE(p.drop(d, twice.entries, d.decoded.data(), {seed, 4, 3}));
-      p.expect_dropped(d, twice.entries, d.decoded.data());
-      if (testing::Test::HasFatalFailure()) return;
-      EXPECT_EQ(std::ranges::count(d.decoded.span(), status::ok), again == 0 ? 6 : 2);
-    }
-    EXPECT_EQ(p.held.size(), 8u);
-  }
-}
-
-TEST(pool, gives_an_entry_to_one_of_those_that_want_it) {
-  for (std::uint64_t seed = 1; seed < 20; ++seed) {
-    device_scene d = scene_of(kGiven, seed, 6);
-    device_pool p(d.plan, {1000, 64, 12});
-    const entry_list list({2, 2, 0x7fffffff, 2, 2, -5}, 6);
-    ASSERT_TRUE(d.encode(output::slots, d.slot_bytes, {seed}));
-    for (int again = 0; again < 2; ++again) {
-      ASSERT_TRUE(p.store(d, list.entries, d.stored(output::slots, d.slot_bytes), d.decoded.data(),
-                          {seed, 4, 3}));
-      p.expect_stored(d, list.entries, d.stored(output::slots, d.slot_bytes), d.decoded.data());
-      if (testing::Test::HasFatalFailure()) return;
-    }
-    EXPECT_EQ(p.held.size(), 2u);
-  }
-}
-
-// Blocks of other sizes than any encoder writes, larger than an entry may be, without a slot.
-TEST(pool, survives_arrays_that_lie) {
-  random_source random(3);
-  device_scene d = scene_of(kGiven, 4, 6);
-  ASSERT_TRUE(d.encode(output::slots, d.slot_bytes, {3}));
-  const std::vector<std::uint32_t> sizes(d.sizes.begin(), d.sizes.end());
-  for (int i = 0; i < (kSlowBuild ? 10 : 60); ++i) {
-    SCOPED_TRACE(i);
-    device_pool p(d.plan, {300, 64, 12, i % 2 == 0 ? 0 : random.below(40)});
-    std::copy(sizes.begin(), sizes.end(), d.sizes.begin());
-    std::fill(d.statuses.begin(), d.statuses.end(), status::ok);
-    d.slot_indices[3] = i % 4 == 0 ? -1 : 3;
-    for (std::uint32_t& size : d.sizes.span())
-      if (random.chance(0.3)) size = random.edgy();
-    for (status& s : d.statuses.span())
-      if (random.chance(0.2)) s = static_cast<status>(random.below(256));
-    const entry_list list(any_entries(random, 6, 6), 6);
-    cuda::pool_entries entries = list.entries;
-    if (i % 5 == 0) entries.first = std::int64_t{1} << 40;
-    if (i % 5 == 1) entries.first = -3;
-    const report r = p.store(d, entries, d.stored(output::slots, d.slot_bytes), d.decoded.data(),
-                             {random.next(), 5, 2});
-    ASSERT_TRUE(r) << r.message;
-    // What cannot be is corrupt; for the rest, the statuses are what the pool was told.
-    d.each_block([&](std::uint32_t, std::uint32_t item, std::size_t index) {
-      if (!entries.exists(item)) return;
-      const bool can_be = d.sizes[index] % 4 == 0 && d.sizes[index] <= d.slot_bytes &&
-                          (d.sizes[index] == 0 || d.slot_indices[item] >= 0);
-      if (d.statuses[index] > status::wrong_prediction ||
-          (d.statuses[index] == status::ok && !can_be)) {
-        ASSERT_EQ(d.decoded[index], status::corrupt);
-        d.statuses[index] = status::corrupt;
-      }
-    });
-    p.expect_stored(d, entries, d.stored(output::slots, d.slot_bytes), d.decoded.data());
-    if (testing::Test::HasFatalFailure()) return;
-    // Into slots that are too small, or not there.
-    d.slot_indices[1] = -1;
-    d.remember();
-    memory_image slots = d.slots_before;
-    const std::size_t small = random.below(static_cast<std::uint32_t>(d.slot_bytes));
-    ASSERT_TRUE(p.load(d, entries, d.places(output::slots, small), {random.next(), 5, 2}));
-    d.each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t index) {
-      const auto found = p.held.find(entries.at(layer, item));
-      if (!entries.exists(item) || found == p.held.end()) return;
-      const memory_image& bytes = found->second.bytes;
-      const bool fits = bytes.size() <= small && (bytes.empty() || d.slot_indices[item] >= 0);
-      ASSERT_EQ(d.statuses[index], fits ? status::ok : status::invalid_argument);
-      if (fits && !bytes.empty())
-        copy_into(slots, d.bytes_of(d.slots), d.places(output::slots, small).slots.at(layer, item),
-                  bytes);
-    });
-    ASSERT_TRUE(same_memory("slots", slots, d.image_of(d.slots)));
-    if (testing::Test::HasFatalFailure()) return;
-    d.slot_indices[1] = 1;
   }
 }
 
