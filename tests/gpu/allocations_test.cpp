@@ -1,100 +1,10 @@
 // Caches whose layers and tensors lie in allocations of their own, as engines have them: one launch codes all.
 #include <gtest/gtest.h>
 
-#include <memory>
-
-#include "gpu/gpu_scene.hpp"
+#include "gpu/apart.hpp"
 
 namespace skv::gpu {
 namespace {
-
-enum class way { layer_bases, pointers };
-
-/// The blocks of a cache taken apart: [tensors][layers], an allocation each of [blocks][bytes of the tensor].
-class apart {
- public:
-  apart(const gpu_scene& g, const laid_out& at, const device_array<std::byte>& from, way how)
-      : scene_(g), at_(at) {
-    const cuda::block_geometry& geometry = g.scene.geometry;
-    cache_ = at.cache;
-    cache_.blocks = {};
-    for (std::uint32_t t = 0; t < geometry.tensor_count; ++t) {
-      std::vector<std::byte*> bases, pointers;
-      for (std::uint32_t layer = 0; layer < geometry.layers; ++layer) {
-        parts_.push_back(std::make_unique<device_array<std::byte>>(bytes_of(t) * g.blocks));
-        bases.push_back(parts_.back()->data());
-        for (std::uint32_t item = 0; item < g.scene.items; ++item)
-          pointers.push_back(bases.back() + static_cast<std::size_t>(g.order[item]) * bytes_of(t));
-      }
-      arrays_.push_back(std::make_unique<device_array<std::byte*>>(
-          std::span<std::byte* const>(how == way::pointers ? pointers : bases)));
-      cuda::tensor_place& place = cache_.tensors[t];
-      place.offset_bytes = 0;
-      if (how == way::pointers) {
-        place.blocks.pointers_dev = arrays_.back()->data();
-        place.blocks.pointer_layer_stride = g.scene.items;
-      } else {
-        place.blocks.layer_bases_dev = arrays_.back()->data();
-        place.blocks.block_stride_bytes = static_cast<std::int64_t>(bytes_of(t));
-        place.blocks.indices_dev = g.indices.data();
-      }
-    }
-    std::vector<std::byte> whole = from.to_host();
-    each_part([&](device_array<std::byte>& part, std::uint32_t t, std::uint32_t layer) {
-      std::vector<std::byte> bytes = part.to_host();
-      each_block(t, layer, whole, bytes,
-                 [](std::byte* in_whole, std::byte* in_part, std::size_t n) {
-                   std::copy_n(in_whole, n, in_part);
-                 });
-      check(cudaMemcpy(part.data(), bytes.data(), bytes.size(), cudaMemcpyHostToDevice));
-    });
-  }
-  const cuda::paged_cache& cache() const { return cache_; }
-  void fill(unsigned char byte) const {
-    for (const auto& p : parts_) p->fill(byte);
-  }
-  /// Puts the parts together again, into a cache that lies in one allocation.
-  void gather(const device_array<std::byte>& to) {
-    std::vector<std::byte> whole = to.to_host();
-    each_part([&](device_array<std::byte>& part, std::uint32_t t, std::uint32_t layer) {
-      EXPECT_TRUE(part.is_intact());
-      std::vector<std::byte> bytes = part.to_host();
-      each_block(t, layer, whole, bytes,
-                 [](std::byte* in_whole, std::byte* in_part, std::size_t n) {
-                   std::copy_n(in_part, n, in_whole);
-                 });
-    });
-    check(cudaMemcpy(to.data(), whole.data(), whole.size(), cudaMemcpyHostToDevice));
-  }
-
- private:
-  /// Tensors of a block follow each other.
-  std::size_t bytes_of(std::uint32_t t) const {
-    const bool is_last = t + 1 == scene_.scene.geometry.tensor_count;
-    const std::int64_t end = is_last ? static_cast<std::int64_t>(at_.block_bytes)
-                                     : at_.cache.tensors[t + 1].offset_bytes;
-    return static_cast<std::size_t>(end - at_.cache.tensors[t].offset_bytes);
-  }
-  template <class F>
-  void each_part(F&& f) {
-    const std::uint32_t layers = scene_.scene.geometry.layers;
-    for (std::uint32_t i = 0; i < parts_.size(); ++i) f(*parts_[i], i / layers, i % layers);
-  }
-  template <class F>
-  void each_block(std::uint32_t t, std::uint32_t layer, std::vector<std::byte>& whole,
-                  std::vector<std::byte>& part, F&& f) const {
-    for (std::uint32_t b = 0; b < scene_.blocks; ++b)
-      f(gpu_scene::host_block(at_, whole, layer, static_cast<std::int32_t>(b)) +
-            at_.cache.tensors[t].offset_bytes,
-        part.data() + b * bytes_of(t), bytes_of(t));
-  }
-
-  const gpu_scene& scene_;
-  const laid_out& at_;
-  cuda::paged_cache cache_;
-  std::vector<std::unique_ptr<device_array<std::byte>>> parts_;
-  std::vector<std::unique_ptr<device_array<std::byte*>>> arrays_;
-};
 
 class allocations : public on_device<testing::TestWithParam<coding_id>> {};
 INSTANTIATE_TEST_SUITE_P(codings, allocations, testing::ValuesIn(all_codings()),
@@ -104,10 +14,10 @@ TEST_P(allocations, layers_and_tensors_may_lie_in_allocations_of_their_own) {
   std::uint64_t seed = 60;
   for (const page_layout layout : {page_layout::token_major, page_layout::head_major})
     for (const way how : {way::layer_bases, way::pointers}) {
-      paged_scene s = random_scene(GetParam(), ++seed);
-      s.geometry.layers = 3;
-      s.fill(seed);
-      const gpu_scene g(std::move(s), layout, page_layout::token_major);
+      cuda::block_geometry geometry = random_geometry(++seed);
+      geometry.layers = 3;
+      const gpu_scene g(make_scene(GetParam(), geometry, 7, seed), layout,
+                        page_layout::token_major);
       apart numbers(g, g.numbers_at, g.cache, how);
       const apart means(g, g.means_at, g.means,
                         how == way::pointers ? way::layer_bases : way::pointers);
@@ -138,20 +48,18 @@ TEST_P(allocations, layers_and_tensors_may_lie_in_allocations_of_their_own) {
                                        false, {}, g.decoded.data(), g.room(), nullptr));
       check(cudaDeviceSynchronize());
       numbers.gather(g.cache);
-      g.expect_restored();
+      g.expect_restored(output::slots);
       if (HasFatalFailure()) return;
     }
 }
 
 // Opaque bytes are not predicted: where a cache of means would have them does not matter.
 TEST_P(allocations, means_have_no_place_for_opaque_bytes) {
-  paged_scene s = random_scene(GetParam(), 65);
-  s.geometry.tensors[2] = {tensor_kind::k, 0, 0, 52};
-  s.geometry.tensor_count = 3;
-  s.numbers.clear();
-  s.means.clear();
-  s.fill(65);
-  const gpu_scene g(std::move(s), page_layout::token_major, page_layout::token_major);
+  cuda::block_geometry geometry = random_geometry(65);
+  geometry.tensors[2] = opaque(52);
+  geometry.tensor_count = 3;
+  const gpu_scene g(make_scene(GetParam(), geometry, 5, 65), page_layout::token_major,
+                    page_layout::token_major);
   const std::vector<std::int32_t> none(g.scene.items, -1);
   const device_array<std::int32_t> none_dev{std::span<const std::int32_t>(none)};
   cuda::paged_cache means = g.means_at.cache;
@@ -165,7 +73,68 @@ TEST_P(allocations, means_have_no_place_for_opaque_bytes) {
   ASSERT_TRUE(g.coder.decode_async(g.batch(), as_stored(out), means, g.numbers_at.cache, false, {},
                                    g.decoded.data(), g.room(), nullptr));
   check(cudaDeviceSynchronize());
-  g.expect_restored();
+  g.expect_restored(output::slots);
+}
+
+// As the scales of an fp8 cache: beside K and V that share blocks, or that have their own as well.
+TEST_P(allocations, opaque_bytes_may_lie_in_an_allocation_of_their_own) {
+  std::uint64_t seed = 90;
+  for (const std::uint32_t first : {2u, 0u})
+    for (const way how : {way::layer_bases, way::pointers}) {
+      SCOPED_TRACE(++seed);
+      const gpu_scene g(make_scene(GetParam(), geometry_of_ranges(), 4, seed),
+                        page_layout::token_major, page_layout::head_major);
+      apart numbers(g, g.numbers_at, g.cache, how, first);
+      const cuda::encoded_places out = g.places(output::slots);
+      ASSERT_TRUE(g.coder.encode_async(g.batch(), numbers.cache(), g.means_at.cache, out, g.room(),
+                                       nullptr));
+      check(cudaDeviceSynchronize());
+      g.expect_cpu_bytes(output::slots);
+      if (HasFatalFailure()) return;
+      for (const cuda::wanted_range& w : wanted_ranges(seed)) {
+        numbers.fill(0x5a);
+        g.cache.fill(0x5a);
+        const mirror before = g.read_back();
+        ASSERT_TRUE(g.coder.decode_async(g.batch(), as_stored(out), g.means_at.cache,
+                                         numbers.cache(), false, w, g.decoded.data(), g.room(),
+                                         nullptr));
+        check(cudaDeviceSynchronize());
+        numbers.gather(g.cache);
+        expect_wanted(g.read_back(&before), w);
+        if (HasFatalFailure()) return;
+      }
+      g.expect_intact();
+    }
+}
+
+// K, V or scales in place: each has a codec, whose slots are the tensor's own blocks.
+TEST_P(allocations, blocks_of_a_tensors_own_are_coded_in_place) {
+  std::uint64_t seed = 100;
+  for (const cuda::block_tensor& tensor : {k(3, 40), v(2, 64), opaque(1030)})
+    for (const way how : {way::layer_bases, way::pointers}) {
+      SCOPED_TRACE(++seed);
+      const gpu_scene g(make_scene(GetParam(), geometry_of({"", 16, {tensor}}), 5, seed),
+                        page_layout::head_major, page_layout::token_major);
+      const std::uint64_t room = g.ample_room(output::in_place);
+      apart numbers(g, g.numbers_at, g.cache, how);
+      cuda::encoded_places out = g.places(output::in_place);
+      out.slots = numbers.cache().tensors[0].blocks;
+      const mirror raw = g.read_back();
+      ASSERT_TRUE(g.coder.encode_async(g.batch(), numbers.cache(), g.means_at.cache, out, g.room(),
+                                       nullptr));
+      check(cudaDeviceSynchronize());
+      numbers.gather(g.cache);
+      expect_cpu_bytes(g.read_back(&raw), output::in_place, room);
+      if (HasFatalFailure()) return;
+      const mirror encoded = g.read_back();
+      ASSERT_TRUE(g.coder.decode_async(g.batch(), as_stored(out), g.means_at.cache, numbers.cache(),
+                                       true, {}, g.decoded.data(), g.room(), nullptr));
+      check(cudaDeviceSynchronize());
+      numbers.gather(g.cache);
+      expect_restored(g.read_back(&encoded), output::in_place, room);
+      g.expect_intact();
+      if (HasFatalFailure()) return;
+    }
 }
 
 // An item is skipped if any of its tensors has no block: none of it is lost.

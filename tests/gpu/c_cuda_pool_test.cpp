@@ -48,7 +48,7 @@ TEST_P(gpu_c_pool, compacting_is_what_the_codec_does) {
         SKV_OK)
         << skv_last_error();
     check(cudaDeviceSynchronize());
-    g.expect_restored();
+    g.expect_restored(output::slots);
   }
 }
 
@@ -122,7 +122,7 @@ TEST_P(gpu_c_pool, a_captured_graph_packs_stores_restores_and_drops_each_time) {
     s.moved.fill(0x5a);
     packed.total.fill(0x5a);
     graph.replay();
-    s.g.expect_restored();
+    s.g.expect_restored(output::slots);
     s.expect_all(status::ok, s.moved);
     std::uint64_t total = 0;
     for (const std::uint32_t size : s.g.sizes.to_host()) total += (size + 15) / 16 * 16;
@@ -159,7 +159,7 @@ TEST_F(gpu_c_pages, are_used_by_others_while_their_blocks_are_in_the_pool) {
         ASSERT_EQ(s.restore(nullptr), SKV_OK) << skv_last_error();
       }
       check(cudaDeviceSynchronize());
-      s.g.expect_restored();
+      s.g.expect_restored(output::in_place);
       ASSERT_EQ(counts_of(s.pool).blocks, blocks) << "the pool keeps them";
       s.g.cache.fill(0x5a);
     }

@@ -27,7 +27,7 @@ TEST_F(gpu_c, blocks_have_the_cpu_codecs_bytes_and_come_back) {
       if (how != output::in_place) g.cache.fill(0x5a);
       ASSERT_EQ(c.decode(nullptr), SKV_OK) << skv_last_error();
       check(cudaDeviceSynchronize());
-      g.expect_restored();
+      g.expect_restored(how);
       if (HasFatalFailure()) return;
     }
 }
@@ -59,7 +59,7 @@ TEST_F(gpu_c, layers_and_tensors_may_have_places_of_their_own) {
   g.cache.fill(0x5a);
   ASSERT_EQ(c.decode(nullptr), SKV_OK) << skv_last_error();
   check(cudaDeviceSynchronize());
-  g.expect_restored();
+  g.expect_restored(output::slots);
 
   v.pointers_dev =
       reinterpret_cast<void* const*>(reinterpret_cast<std::byte*>(pointers_dev.data()) + 1);
@@ -83,7 +83,7 @@ TEST_F(gpu_c, a_batch_may_have_some_layers) {
   for (c.batch.first_layer = 0; c.batch.first_layer < g.plan.layers; ++c.batch.first_layer)
     ASSERT_EQ(c.decode(nullptr), SKV_OK) << skv_last_error();
   check(cudaDeviceSynchronize());
-  g.expect_restored();
+  g.expect_restored(output::slots);
   EXPECT_EQ(c.encode(nullptr), SKV_INVALID_ARGUMENT);
   EXPECT_THAT(skv_last_error(), HasSubstr("layers that the geometry does not have"));
 
@@ -92,7 +92,7 @@ TEST_F(gpu_c, a_batch_may_have_some_layers) {
   c.batch.struct_size = offsetof(skv_cuda_batch, first_layer);
   ASSERT_EQ(c.decode(nullptr), SKV_OK) << skv_last_error();
   check(cudaDeviceSynchronize());
-  g.expect_restored();
+  g.expect_restored(output::slots);
 }
 
 TEST_F(gpu_c, a_codec_answers_as_the_one_it_stands_for) {

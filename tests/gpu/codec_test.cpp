@@ -24,7 +24,7 @@ TEST_P(gpu, a_captured_graph_does_the_same_each_time) {
     g.forget();
     graph.replay();
     g.expect_cpu_bytes(output::packed);
-    g.expect_restored();
+    g.expect_restored(output::packed);
   }
 }
 
@@ -100,7 +100,7 @@ TEST_P(gpu, streams_do_not_disturb_each_other) {
   check(cudaDeviceSynchronize());
   for (const auto& s : scenes) {
     s->expect_cpu_bytes(output::slots);
-    s->expect_restored();
+    s->expect_restored(output::slots);
   }
   for (cudaStream_t s : streams) check(cudaStreamDestroy(s));
 }
@@ -119,7 +119,7 @@ TEST_P(gpu, a_later_codec_leaves_an_earlier_one_as_it_was) {
   ASSERT_TRUE(g.decode(output::slots, nullptr));
   check(cudaDeviceSynchronize());
   g.expect_cpu_bytes(output::slots);
-  g.expect_restored();
+  g.expect_restored(output::slots);
 }
 
 TEST(gpu_random, batches_of_every_kind) {

@@ -213,9 +213,9 @@ struct gpu_scene {
   void expect_cpu_bytes(output how) const {
     test::expect_cpu_bytes(read_back(), how, ample_room(how));
   }
-  void expect_restored() const {
-    for (const status s : decoded.to_host()) ASSERT_EQ(s, status::ok);
-    expect_numbers();
+  void expect_restored(output how) const {
+    test::expect_restored(read_back(), how, ample_room(how));
+    expect_intact();
   }
   void expect_numbers() const {
     auto host = cache.to_host();
@@ -255,23 +255,6 @@ inline void expect_round_trip(const gpu_scene& g, output how) {
 inline std::uint64_t asked(const char* name, std::uint64_t otherwise) {
   const char* const value = std::getenv(name);
   return value == nullptr ? otherwise : std::stoull(value);
-}
-
-inline paged_scene random_scene(coding_id id, std::uint64_t seed) {
-  random_source random(seed);
-  cuda::block_geometry g;
-  g.layers = 1 + random.below(3);
-  g.tokens = 16u << random.below(3);
-  const std::uint32_t dims[] = {64, 72, 80, 96, 128};
-  const std::uint32_t heads = 1 + random.below(6), dim = dims[random.below(5)];
-  g.tensors[0] = {tensor_kind::k, heads, dim, 0};
-  g.tensors[1] = {tensor_kind::v, heads, dim, 0};
-  g.tensor_count = 2;
-  paged_scene s{id, g, 1 + random.below(20), {}, default_profile_of(id), {}, {}};
-  for (std::uint32_t i = 0; i < s.items; ++i)
-    s.token_counts.push_back(random.chance(0.7) ? g.tokens : random.below(g.tokens + 1));
-  s.fill(seed);
-  return s;
 }
 
 }  // namespace skv::gpu

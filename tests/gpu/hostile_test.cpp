@@ -87,5 +87,38 @@ TEST_P(gpu_hostile, arrays_are_survived) {
     }
 }
 
+// What is said of a block may be written over what encoding said, which in place is needed to the end.
+TEST_P(gpu_hostile, statuses_may_be_those_of_encoding) {
+  for (const bool same_means : {true, false}) {
+    if (!same_means && GetParam().source != mean_source::given) continue;
+    const gpu_scene g(make_scene(GetParam(), small_geometry(), 5, 35), page_layout::token_major,
+                      page_layout::head_major);
+    ASSERT_TRUE(g.encode(output::in_place, nullptr));
+    const mirror encoded = g.read_back();
+    if (!same_means) {
+      auto means = g.means.to_host();
+      for (std::byte& b : means) b ^= std::byte{0x11};
+      g.means.assign(means);
+    }
+    ASSERT_TRUE(g.coder.decode_async(g.batch(), as_stored(g.places(output::in_place)),
+                                     g.means_at.cache, g.numbers_at.cache, true, {},
+                                     g.statuses.data(), g.room(), nullptr));
+    check(cudaDeviceSynchronize());
+    mirror after = g.read_back(&encoded);
+    after.decoded = std::exchange(after.statuses, encoded.statuses);
+    const auto raw = [&](std::size_t i) { return encoded.statuses[i] != status::ok; };
+    expect_only_numbers_written(after, output::in_place, g.ample_room(output::in_place), raw);
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < g.count(); ++i) {
+      if (after.decoded[i] == status::ok) continue;
+      ++wrong;
+      EXPECT_EQ(after.decoded[i], status::wrong_prediction);
+    }
+    EXPECT_EQ(wrong == 0, same_means);
+    g.expect_intact();
+    if (HasFatalFailure()) return;
+  }
+}
+
 }  // namespace
 }  // namespace skv::gpu

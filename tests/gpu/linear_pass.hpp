@@ -101,11 +101,13 @@ struct linear_pass {
   }
 
   void take_outside(cudaStream_t stream) const {
-    if (!all.kind.has_outside) return;
+    if (all.kind.has_outside) take_outside(draft_at(), stream);
+  }
+  void take_outside(const cuda::paged_cache& drafted, cudaStream_t stream) const {
     const auto vocabulary = all.scene.used_profile->content().linear->outside[0].vocabulary;
     ASSERT_TRUE(steps.take_async(0, batch(), {embedded.data(), ids.data(), vocabulary}, room(),
                                  stream, limits));
-    ASSERT_TRUE(steps.take_draft_async(1, batch(), draft_at(), room(), stream, limits));
+    ASSERT_TRUE(steps.take_draft_async(1, batch(), drafted, room(), stream, limits));
   }
   void predict(std::uint32_t layer, std::uint32_t i, cudaStream_t stream) const {
     const auto done = steps.predict_async(layer, i, batch(), bases_at(), g.means_at.cache, room(),

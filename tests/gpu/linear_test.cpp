@@ -1,6 +1,7 @@
 // Linear propagation on a device: the CPU's means and, with the codec, its bytes; and back.
 #include <gtest/gtest.h>
 
+#include "gpu/apart.hpp"
 #include "gpu/coded_tensors.hpp"
 #include "gpu/linear_pass.hpp"
 
@@ -48,6 +49,34 @@ TEST_P(gpu_linear, a_decoder_restores_every_bit) {
   p.expect_cpu_means();
   p.g.expect_numbers();
   c.expect_decoded();
+}
+
+TEST_P(gpu_linear, tensors_may_have_blocks_of_their_own) {
+  const linear_pass p(linear_scene(GetParam(), 15), page_layout::token_major,
+                      page_layout::head_major);
+  const gpu_scene& g = p.g;
+  const apart numbers(g, g.numbers_at, g.cache, way::layer_bases);
+  const apart bases(g, g.means_at, p.bases, way::pointers);
+  apart means(g, g.means_at, g.means, way::layer_bases);
+  if (GetParam().has_outside) {
+    cuda::paged_cache draft = p.draft_at();
+    draft.tensors[0].blocks = std::exchange(draft.blocks, {});
+    p.take_outside(draft, nullptr);
+  }
+  p.each_tensor([&](std::uint32_t layer, std::uint32_t i) {
+    // Some are missing here.
+    cuda::paged_cache told = numbers.cache();
+    told.tensors[i].blocks.indices_dev = p.numbers_at(layer, i).blocks.indices_dev;
+    ASSERT_TRUE(p.steps.predict_async(layer, i, p.batch(), bases.cache(), means.cache(), p.room(),
+                                      nullptr));
+    ASSERT_TRUE(p.steps.update_async(layer, i, p.batch(), told, bases.cache(), p.room(), nullptr));
+  });
+  ASSERT_TRUE(g.coder.encode_async(g.batch(), numbers.cache(), means.cache(),
+                                   g.places(output::slots), g.room(), nullptr));
+  check(cudaDeviceSynchronize());
+  means.gather(g.means);
+  p.expect_cpu_means();
+  g.expect_cpu_bytes(output::slots);
 }
 
 TEST_P(gpu_linear, a_captured_graph_does_the_same_each_time) {

@@ -101,7 +101,7 @@ TEST_P(gpu_pool_streams, store_restore_and_drop_beside_each_other) {
     for (const status s : w->stored.to_host()) ASSERT_EQ(s, status::ok);
     for (const status s : w->dropped.to_host()) ASSERT_EQ(s, status::ok);
   }
-  a.g.expect_restored();
+  a.g.expect_restored(output::slots);
   std::map<std::int64_t, std::uint32_t> held;
   a.hold(held);
   b.hold(held);
@@ -109,7 +109,7 @@ TEST_P(gpu_pool_streams, store_restore_and_drop_beside_each_other) {
   expect_sound(p, held);
   b.restore(p);
   check(cudaDeviceSynchronize());
-  b.g.expect_restored();
+  b.g.expect_restored(output::slots);
   a.drop(p, b);
   b.drop(p, a);
   check(cudaDeviceSynchronize());

@@ -50,7 +50,7 @@ TEST_P(gpu_pool, compacting_is_packed_encoding) {
                                      g.numbers_at.cache, false, {}, g.decoded.data(), g.room(),
                                      nullptr));
     check(cudaDeviceSynchronize());
-    g.expect_restored();
+    g.expect_restored(output::slots);
     if (HasFatalFailure()) return;
   }
 }
@@ -93,7 +93,7 @@ TEST_P(gpu_pool, restores_every_bit) {
       const auto decoded = g.decoded.to_host();
       for (std::size_t i = 0; i < g.count(); ++i)
         ASSERT_EQ(decoded[i], encoded[i] == status::ok ? status::ok : status::invalid_argument);
-      if (all) g.expect_restored();
+      if (all) g.expect_restored(how);
       if (HasFatalFailure()) return;
 
       ASSERT_TRUE(p.drop_async(g.batch(), list.entries, stored.data(), nullptr));
@@ -125,7 +125,7 @@ TEST_P(gpu_pool, a_captured_graph_stores_restores_and_drops_each_time) {
     stored.fill(0x5a);
     dropped.fill(0x5a);
     graph.replay();
-    g.expect_restored();
+    g.expect_restored(output::slots);
     for (const status s : stored.to_host()) ASSERT_EQ(s, status::ok);
     for (const status s : dropped.to_host()) ASSERT_EQ(s, status::ok);
     expect_sound(p, {});
@@ -217,7 +217,7 @@ TEST(gpu_pool_random, in_any_order_its_counts_add_up_and_every_bit_comes_back) {
 // What is wrong with a call is told before anything is asked of a device.
 TEST(gpu_pool_options, that_cannot_be_are_refused) {
   const profile_ptr used_profile = default_profile_of(kGiven);
-  cuda::block_geometry g = random_scene(kGiven, 1).geometry;
+  cuda::block_geometry g = random_geometry(1);
   const auto code = [&](const cuda::pool_options& o) {
     return cuda::pool::make(used_profile, g, o).code();
   };

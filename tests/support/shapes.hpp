@@ -127,6 +127,23 @@ inline paged_scene make_scene(coding_id id, const cuda::block_geometry& g, std::
   return s;
 }
 
+/// Some layers of K and V, as caches have them.
+inline cuda::block_geometry random_geometry(std::uint64_t seed) {
+  random_source random(seed);
+  constexpr std::uint32_t kDims[] = {64, 72, 80, 96, 128};
+  cuda::block_geometry g;
+  g.layers = 1 + random.below(3);
+  g.tokens = 16u << random.below(3);
+  const std::uint32_t heads = 1 + random.below(6), dim = kDims[random.below(5)];
+  g.tensors[0] = k(heads, dim);
+  g.tensors[1] = v(heads, dim);
+  g.tensor_count = 2;
+  return g;
+}
+inline paged_scene random_scene(coding_id id, std::uint64_t seed) {
+  return make_scene(id, random_geometry(seed), 1 + random_source(~seed).below(20), seed);
+}
+
 /// The items of a shape.
 inline paged_scene scene_of(const shape& s, coding_id id, std::uint64_t seed) {
   paged_scene scene = make_scene(id, geometry_of(s), s.items, seed);
