@@ -3,6 +3,7 @@
 // once, or, while they are captured, keep it for the graph: what a device refuses then (allocations,
 // waits, the legacy stream) is refused here, and ends the capture. Only what this project calls is here.
 #include <cuda_runtime_api.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <chrono>
@@ -77,6 +78,19 @@ cudaError_t submit(cudaStream_t stream, work w) {
 std::map<void*, simt::buffer<std::byte>>& allocations() {
   static std::map<void*, simt::buffer<std::byte>> all;
   return all;
+}
+
+/// Addresses for more than this device has: only what is touched becomes memory, without red zones.
+std::map<void*, std::size_t>& reservations() {
+  static std::map<void*, std::size_t> all;
+  return all;
+}
+cudaError_t reserve(void** memory, std::size_t bytes) {
+  void* const p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) return cudaErrorMemoryAllocation;
+  reservations().emplace(*memory = p, bytes);
+  return cudaSuccess;
 }
 
 /// How much dynamic shared memory a function may be launched with.
@@ -204,6 +218,7 @@ cudaError_t cudaMemGetInfo(std::size_t* unused, std::size_t* total) {
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) try {
   if (const cudaError_t e = outside_of_captures(); e != cudaSuccess) return e;
+  if (bytes > kMemoryBytes) return reserve(memory, bytes);
   simt::buffer<std::byte> made("of the device", bytes);
   *memory = made.data();
   allocations().emplace(*memory, std::move(made));
@@ -214,6 +229,11 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes) try {
 cudaError_t cudaFree(void* memory) {
   if (memory == nullptr) return cudaSuccess;
   if (const cudaError_t e = outside_of_captures(); e != cudaSuccess) return e;
+  if (const auto far = reservations().find(memory); far != reservations().end()) {
+    munmap(far->first, far->second);
+    reservations().erase(far);
+    return cudaSuccess;
+  }
   return allocations().erase(memory) == 0 ? cudaErrorInvalidValue : cudaSuccess;
 }
 // One kind of memory serves for both.
