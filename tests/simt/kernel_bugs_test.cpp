@@ -5,11 +5,13 @@
 #include <bit>
 #include <planted/in_place_overlap/decode.cuh>
 #include <planted/missing_barrier/encode.cuh>
+#include <planted/narrow_stride/encode.cuh>
 #include <planted/no_bug/decode.cuh>
 #include <planted/no_bug/encode.cuh>
 #include <planted/out_of_bounds/encode.cuh>
 
 #include "simt/expectations.hpp"
+#include "simt/far_scene.hpp"
 
 namespace skv::simt {
 namespace {
@@ -35,6 +37,8 @@ using no_bug_encode = copies::run<cuda::no_bug::encode_kernel, cuda::no_bug::enc
 using no_bug_decode = copies::run<cuda::no_bug::decode_kernel, cuda::no_bug::decode_parameters>;
 using missing_barrier =
     copies::run<cuda::missing_barrier::encode_kernel, cuda::missing_barrier::encode_parameters>;
+using narrow_stride =
+    copies::run<cuda::narrow_stride::encode_kernel, cuda::narrow_stride::encode_parameters>;
 using out_of_bounds =
     copies::run<cuda::out_of_bounds::encode_kernel, cuda::out_of_bounds::encode_parameters>;
 using in_place_overlap =
@@ -123,6 +127,19 @@ TEST(planted_in_kernels, write_out_of_bounds) {
   } else {
     EXPECT_LT(count_of(with_bug), kSeeds);
   }
+}
+
+// The address that it makes is nobody's memory.
+TEST(planted_in_kernels, narrow_stride) {
+  const auto encode = []<class Runner>(Runner run) {
+    paged_scene s = make_scene(kCoding, small_geometry(), 3, 1);
+    s.token_counts.assign(3, s.geometry.tokens);
+    far_scene f(std::move(s), page_layout::token_major, {.name = "tokens", .token = kFar}, 1);
+    EXPECT_TRUE(f.d.encode_by(run, output::slots, f.d.slot_bytes, {1}));
+    expect_cpu_bytes(f.d, output::slots, f.d.slot_bytes);
+  };
+  encode(no_bug_encode{});
+  EXPECT_DEATH(encode(narrow_stride{}), "");
 }
 
 }  // namespace

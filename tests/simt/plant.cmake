@@ -43,6 +43,10 @@ skv_plant(test_simt in_place_overlap decode.cuh
 skv_plant(test_simt missing_stage_barrier product.cuh
 "      device::sync_block();  // and all are done with the stage that is filled now
 " "")
+# Of the stride of tokens only the lower half counts, where a tile begins.
+skv_plant(test_simt narrow_stride plan.hpp
+  "std::int64_t{first_token} * t.token_stride_bytes"
+  "std::int64_t{first_token * static_cast<std::uint32_t>(t.token_stride_bytes)}")
 # Nothing is planted: what the tests say of the others is not due to the copy.
 skv_plant(test_simt no_bug rounds.cuh "device::sync_block();
   if (device::thread() == 0)" "device::sync_block();
