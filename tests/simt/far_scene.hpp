@@ -56,90 +56,103 @@ inline std::vector<far_strides> far_cases() {
   };
 }
 
-struct far_scene {
-  device_scene d;
-  far_memory numbers, means;
-  buffer<std::byte*> number_places, mean_places;  ///< bases of layers, or pointers
-
-  far_scene(paged_scene s, page_layout mean_layout, const far_strides& strides, std::uint64_t seed)
-      : d(std::move(s), page_layout::token_major, mean_layout, seed),
-        number_places("places of numbers", std::max(d.plan.layers, d.scene.items)),
-        mean_places("places of means", number_places.size()) {
-    if (strides.how == far_strides::way::last_numbers)
-      for (std::uint32_t i = 0; i < d.scene.items; ++i)
-        d.indices[i] = 0x7fffffff - static_cast<std::int32_t>(i);
-    place(d.numbers_at.cache, numbers, number_places, strides);
-    place(d.means_at.cache, means, mean_places, strides);
-    d.one_row = are_in_one_row(d.plan, d.numbers_at.cache, d.scene.target()) &&
-                (d.scene.id.source != mean_source::given ||
-                 are_in_one_row(d.plan, d.means_at.cache, d.scene.mean()));
-    open(d.numbers_at, numbers, d.scene.numbers, d.scene.target(), strides.blocks_are_contiguous());
-    open(d.means_at, means, d.scene.means, d.scene.mean(), false);
+/// A cache of a scene moved to where its rows, or its blocks, lie far apart.
+class far_cache : public far_memory {
+ public:
+  /// `whole_blocks`: blocks are contiguous, and coded in place.
+  far_cache(const device_scene& d, laid_out& at, const std::vector<logical_tensor>& content,
+            number_format f, const far_strides& strides, bool whole_blocks = false)
+      : d_(d),
+        at_(at),
+        content_(content),
+        format_(f),
+        places_("layer bases or pointers", std::max(d.plan.layers, d.scene.items)) {
+    place(at.cache, strides);
+    if (whole_blocks)
+      d_.each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t) {
+        open(at_.cache.blocks.at(layer, item), at_.block_bytes);
+      });
+    each_row([&](std::span<const std::byte> row, std::byte* to) {
+      open(to, row.size());
+      std::ranges::copy(row, to);
+    });
   }
 
-  /// Writes to an image of the numbers' memory where they are.
-  void write_numbers(far_memory::image& to) const {
-    each_row(d.numbers_at, d.scene.target(),
-             [&](std::size_t tensor, std::size_t at, std::byte* row, std::size_t bytes) {
-               numbers.copy_into(to, row, {d.scene.numbers[tensor].data() + at, bytes});
-             });
+  /// Writes the content to an image of the memory.
+  void write_to(image& all) const {
+    each_row([&](std::span<const std::byte> row, std::byte* at) { copy_into(all, at, row); });
   }
-  /// Memory that has the numbers, and nothing else.
-  far_memory::image with_numbers() const {
-    far_memory::image all = numbers.content();
-    for (auto& [at, bytes] : all) std::ranges::fill(bytes, far_memory::kUnwritten);
-    write_numbers(all);
+  /// Memory that has the content, and nothing else.
+  image only_content() const {
+    image all = this->content();
+    for (auto& [at, bytes] : all) std::ranges::fill(bytes, kUnwritten);
+    write_to(all);
     return all;
   }
 
  private:
-  void place(cuda::paged_cache& cache, const far_memory& memory, const buffer<std::byte*>& places,
-             const far_strides& s) const {
+  void place(cuda::paged_cache& cache, const far_strides& s) const {
     const auto set = [](std::int64_t& stride, std::int64_t to) {
       if (to != 0) stride = to;
     };
     cuda::block_places& blocks = cache.blocks;
-    blocks.base = memory.middle();
+    blocks.base = middle();
     set(blocks.block_stride_bytes, s.block);
     set(blocks.layer_stride_bytes, s.layer);
-    // Behind the last block that there can be, the layers' own strides are too small.
-    if (s.how == far_strides::way::last_numbers)
+    if (s.how == far_strides::way::last_numbers) {
+      for (std::uint32_t i = 0; i < d_.scene.items; ++i)
+        d_.indices[i] = 0x7fffffff - static_cast<std::int32_t>(i);
+      // Layers lie before each other: behind the last block that there can be is nothing.
       blocks.layer_stride_bytes = -blocks.layer_stride_bytes;
-    for (std::uint32_t i = 0; i < d.plan.tensor_count; ++i) {
+    }
+    for (std::uint32_t i = 0; i < d_.plan.tensor_count; ++i) {
       set(cache.tensors[i].token_stride_bytes, s.token);
       set(cache.tensors[i].head_stride_bytes, s.head);
       set(cache.tensors[i].offset_bytes, s.tensor * i);
     }
     if (s.how == far_strides::way::layer_bases) {
-      for (std::uint32_t layer = 0; layer < d.plan.layers; ++layer)
-        places[layer] = blocks.base + layer * blocks.layer_stride_bytes;
-      blocks.layer_bases_dev = places.data();
+      for (std::uint32_t layer = 0; layer < d_.plan.layers; ++layer)
+        places_[layer] = blocks.base + layer * blocks.layer_stride_bytes;
+      blocks.layer_bases_dev = places_.data();
       blocks.base = nullptr;
     } else if (s.how == far_strides::way::pointers) {
-      for (std::uint32_t item = 0; item < d.scene.items; ++item) places[item] = blocks.at(0, item);
-      blocks.pointers_dev = places.data();
+      for (std::uint32_t item = 0; item < d_.scene.items; ++item)
+        places_[item] = blocks.at(0, item);
+      blocks.pointers_dev = places_.data();
       blocks.base = nullptr;
       blocks.indices_dev = nullptr;
     }
   }
-
+  /// Calls f(row, where it lies) for the rows of the batch.
   template <class F>
-  void each_row(const laid_out& at, number_format f, F&& row) const {
-    d.each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t) {
-      d.scene.each_row(at.cache, layer, item, at.cache.blocks.at(layer, item), f, row);
+  void each_row(F&& f) const {
+    d_.each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t) {
+      d_.scene.each_row(at_.cache, layer, item, at_.cache.blocks.at(layer, item), format_,
+                        [&](std::size_t tensor, std::size_t at, std::byte* row, std::size_t bytes) {
+                          f(std::span<const std::byte>(content_[tensor].data() + at, bytes), row);
+                        });
     });
   }
-  /// Opens what the batch needs, and writes the numbers. Blocks that are coded in place it needs whole.
-  void open(const laid_out& at, far_memory& memory, const std::vector<logical_tensor>& from,
-            number_format f, bool whole_blocks) const {
-    if (whole_blocks)
-      d.each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t) {
-        memory.open(at.cache.blocks.at(layer, item), at.block_bytes);
-      });
-    each_row(at, f, [&](std::size_t tensor, std::size_t where, std::byte* row, std::size_t bytes) {
-      memory.open(row, bytes);
-      std::memcpy(row, from[tensor].data() + where, bytes);
-    });
+
+  const device_scene& d_;
+  const laid_out& at_;
+  const std::vector<logical_tensor>& content_;
+  number_format format_;
+  buffer<std::byte*> places_;
+};
+
+struct far_scene {
+  device_scene d;
+  far_cache numbers, means;
+
+  far_scene(paged_scene s, page_layout mean_layout, const far_strides& strides, std::uint64_t seed)
+      : d(std::move(s), page_layout::token_major, mean_layout, seed),
+        numbers(d, d.numbers_at, d.scene.numbers, d.scene.target(), strides,
+                strides.blocks_are_contiguous()),
+        means(d, d.means_at, d.scene.means, d.scene.mean(), strides) {
+    d.one_row = are_in_one_row(d.plan, d.numbers_at.cache, d.scene.target()) &&
+                (d.scene.id.source != mean_source::given ||
+                 are_in_one_row(d.plan, d.means_at.cache, d.scene.mean()));
   }
 };
 

@@ -34,7 +34,7 @@ TEST_P(far, blocks_are_the_cpu_codecs_and_come_back) {
       r = f.d.decode(output::slots, f.d.slot_bytes, {seed});
       ASSERT_TRUE(r) << r.message;
       for (const status s : f.d.decoded.span()) ASSERT_EQ(s, status::ok);
-      ASSERT_EQ(f.numbers.content(), f.with_numbers());
+      ASSERT_EQ(f.numbers.content(), f.numbers.only_content());
       ASSERT_EQ(f.means.content(), means);
       ++seed;
       if (HasFatalFailure()) return;
@@ -63,7 +63,7 @@ TEST_P(far, blocks_are_coded_in_place) {
     ASSERT_EQ(f.numbers.content(), expected);
     ASSERT_TRUE(d.decode(output::in_place, room, {seed}));
     for (const status s : d.decoded.span()) ASSERT_EQ(s, status::ok);
-    f.write_numbers(expected);
+    f.numbers.write_to(expected);
     ASSERT_EQ(f.numbers.content(), expected);
     ++seed;
     if (HasFatalFailure()) return;

@@ -4,6 +4,7 @@
 #include <bit>
 #include <planted/missing_stage_barrier/linear.cuh>
 
+#include "simt/far_scene.hpp"
 #include "simt/linear_device.hpp"
 
 namespace skv::simt {
@@ -29,6 +30,29 @@ TEST_P(linear_kernels, make_the_cpus_means) {
   cuda::with_formats(GetParam().target, GetParam().mean, [&]<number_format T, number_format M>() {
     r = p.pass<cuda::hide_kernel, cuda::predict_kernel<M>, T, M>({1, 8, 3});
   });
+  ASSERT_TRUE(r) << r.message;
+  EXPECT_TRUE(p.has_cpu_means());
+}
+
+// Numbers, bases and means with strides beyond 2^32.
+class far_linear : public testing::TestWithParam<far_strides> {};
+INSTANTIATE_TEST_SUITE_P(apart, far_linear, testing::ValuesIn(far_cases()),
+                         [](const auto& p) { return std::string(p.param.name); });
+
+TEST_P(far_linear, makes_the_cpus_means) {
+  linear_kind k;
+  k.head_dim = 24;
+  linear_scene scene(k, 1, 0);
+  // Small enough for rows not to meet when all strides are far.
+  for (std::uint64_t seed = 2; scene.scene.geometry.tokens > 10 || scene.scene.items > 4; ++seed)
+    scene = linear_scene(k, seed, 0);
+  ASSERT_GT(scene.scene.geometry.tokens * scene.scene.items, 4u);
+  linear_device p(std::move(scene), 5);
+  const far_cache numbers(p.d, p.d.numbers_at, p.all.scene.numbers, bf16, GetParam());
+  const far_cache bases(p.d, p.bases_at, p.all.bases, bf16, GetParam());
+  const far_cache means(p.d, p.d.means_at, p.all.bases, bf16, GetParam());
+  means.fill();
+  const report r = p.pass<cuda::hide_kernel, cuda::predict_kernel<bf16>, bf16, bf16>({1, 8, 3});
   ASSERT_TRUE(r) << r.message;
   EXPECT_TRUE(p.has_cpu_means());
 }
