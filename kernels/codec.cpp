@@ -31,7 +31,7 @@ struct codec::state {
   const std::uint32_t* decode_table_dev = nullptr;
   const channel<std::uint32_t>* encode_channels_dev = nullptr;
   const channel<std::uint32_t>* decode_channels_dev = nullptr;
-  prepared_kernel kernels[2][2];  ///< [encode][one row]
+  prepared_kernel kernels[2][std::size(kHeadLayouts)];  ///< [encode][head_layout]
   prepared_kernel compact;
 
   ~state() { cudaFree(memory); }
@@ -45,10 +45,10 @@ struct codec::state {
     };
     const profile_content& content = used_profile->content();
     for (const bool encode : {false, true})
-      for (const bool one_row : {false, true})
-        if (auto ok = to(
-                kernels[encode][one_row],
-                find_coding_kernel(encode, content.target, content.source, content.mean, one_row));
+      for (const head_layout heads : kHeadLayouts)
+        if (auto ok =
+                to(kernels[encode][static_cast<int>(heads)],
+                   find_coding_kernel(encode, content.target, content.source, content.mean, heads));
             !ok)
           return ok;
     return to(compact, find_compact_kernel());
@@ -69,6 +69,14 @@ struct codec::state {
         return ok.failure();
     }
     return cache;
+  }
+
+  /// The kernel for caches that `checked` made.
+  const prepared_kernel& kernel_of(bool encode, const paged_cache& numbers,
+                                   const paged_cache& means) const {
+    const bool given = used_profile->content().source == mean_source::given;
+    const head_layout heads = head_layout_of(plan, numbers, target, given ? &means : nullptr, mean);
+    return kernels[encode][static_cast<int>(heads)];
   }
 
   template <class Parameters>
@@ -178,9 +186,7 @@ result<done> codec::encode_async(const block_batch& batch, const paged_cache& nu
   if (out.records == nullptr || out.sizes == nullptr || out.statuses == nullptr)
     return bad("records, sizes and statuses must be given");
   if (auto ok = out.packed != nullptr ? check_packed(out) : check_slots(out.slots); !ok) return ok;
-  const bool one_row = are_in_one_row(s.plan, numbers, s.target) &&
-                       (!given || are_in_one_row(s.plan, means, s.mean));
-  const prepared_kernel& k = s.kernels[true][one_row];
+  const prepared_kernel& k = s.kernel_of(true, *checked, *predicted);
   const schedule grid = k.schedule_of(*plan, batch.items, limits, true);
   if (auto ok = check_room(room, grid.workspace_bytes); !ok) return ok;
   encode_parameters p{};
@@ -238,9 +244,7 @@ result<done> codec::decode_async(const block_batch& batch, const stored_places& 
   if (in_place && (in.packed != nullptr || wanted.first_token != 0 || wanted.first_head != 0 ||
                    wanted.tokens != all.tokens || wanted.heads != all.heads))
     return bad("in place, all of every block must be decoded from its own slot");
-  const bool one_row = are_in_one_row(s.plan, numbers, s.target) &&
-                       (!given || are_in_one_row(s.plan, means, s.mean));
-  const prepared_kernel& k = s.kernels[false][one_row];
+  const prepared_kernel& k = s.kernel_of(false, *checked, *predicted);
   const schedule grid = k.schedule_of(*plan, batch.items, limits, in_place);
   if (auto ok = check_room(room, grid.workspace_bytes); !ok) return ok;
   decode_parameters p{};

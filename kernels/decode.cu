@@ -7,9 +7,9 @@ namespace skv::cuda {
 
 template <>
 kernel_entry find_decode_kernel<format_id::SKV_TARGET>(mean_source source, format_id mean,
-                                                       bool one_row) {
+                                                       head_layout heads) {
   return entry_of<decode_kernel, decode_parameters, format_id::SKV_TARGET, kernel_kind::decode>(
-      source, mean, one_row);
+      source, mean, heads);
 }
 
 }  // namespace skv::cuda

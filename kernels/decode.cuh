@@ -11,7 +11,7 @@ namespace skv::cuda {
 /// One warp decodes a tile. In place, the compressed bytes of a round are copied to its stages
 /// before any number is written, and copied back where a block turns out to be damaged, or the
 /// prediction to be another.
-template <number_format Target, mean_source Source, number_format Mean, bool kOneRow>
+template <number_format Target, mean_source Source, number_format Mean, head_layout kHeads>
 struct decode_kernel : decode_parameters {
   using coding = typename coding_of<Target, Source, Mean>::type;
   using number_type = pattern_of<Target>;
@@ -112,13 +112,14 @@ struct decode_kernel : decode_parameters {
       return hash_tile<warp_lanes>(p.shape, kept) == record.data_hash ? status::ok
                                                                       : status::corrupt;
     }
-    page_rows<const pattern_of<Mean>, kOneRow> mean_rows{};
+    page_rows<const pattern_of<Mean>, kHeads> mean_rows{};
     if constexpr (Source == mean_source::given) {
       if (!exists(plan, means, layer, item)) return status::wrong_prediction;
-      mean_rows = rows_of<const pattern_of<Mean>, kOneRow>(plan, p, means, layer, item, !kOneRow);
+      mean_rows = rows_of<const pattern_of<Mean>, kHeads>(plan, p, means, layer, item,
+                                                          kHeads != head_layout::one_row);
     }
     return restore_tile<warp_lanes, coding, Source>(
-        p.shape, record, bytes, rows_of<number_type, kOneRow>(plan, p, numbers, layer, item),
+        p.shape, record, bytes, rows_of<number_type, kHeads>(plan, p, numbers, layer, item),
         mean_rows, channels_of(plan, channels_dev, p, layer), table);
   }
 

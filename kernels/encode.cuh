@@ -9,7 +9,7 @@ namespace skv::cuda {
 
 /// One warp encodes a tile into its stage; when all tiles of a block are there, and fit, warps copy
 /// them to their place: until then nothing of the block is overwritten.
-template <number_format Target, mean_source Source, number_format Mean, bool kOneRow>
+template <number_format Target, mean_source Source, number_format Mean, head_layout kHeads>
 struct encode_kernel : encode_parameters {
   using coding = typename coding_of<Target, Source, Mean>::type;
   using number_type = pattern_of<Target>;
@@ -90,13 +90,13 @@ struct encode_kernel : encode_parameters {
       s.head_bytes = p.shape.width;
       s.record.packed = tile_record::pack(tile_mode::raw, p.shape.width);
     } else {
-      page_rows<const pattern_of<Mean>, kOneRow> mean_rows{};
+      page_rows<const pattern_of<Mean>, kHeads> mean_rows{};
       if constexpr (Source == mean_source::given)
-        mean_rows = rows_of<const pattern_of<Mean>, kOneRow>(plan, p, means, b.layer, b.item);
+        mean_rows = rows_of<const pattern_of<Mean>, kHeads>(plan, p, means, b.layer, b.item);
       s = stage_tile<warp_lanes, coding, Source>(
-          p.shape, rows_of<const number_type, kOneRow>(plan, p, numbers, b.layer, b.item),
-          mean_rows,
-          channels_of(plan, channels_dev, p, b.layer, kOneRow || Source != mean_source::none),
+          p.shape, rows_of<const number_type, kHeads>(plan, p, numbers, b.layer, b.item), mean_rows,
+          channels_of(plan, channels_dev, p, b.layer,
+                      kHeads == head_layout::one_row || Source != mean_source::none),
           table, room, room + kStateBytes);
     }
     device::sync_warp();

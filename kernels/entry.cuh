@@ -31,18 +31,18 @@ kernel_entry entry_of() {
           policy_of(kKind, 0)};
 }
 
-/// The entry of Kernel<Target, source, mean, one_row>, whose parameters are `Parameters`. `kApart`: without
+/// The entry of Kernel<Target, source, mean, heads>, whose parameters are `Parameters`. `kApart`: without
 /// means, where heads lie apart.
-template <template <number_format, mean_source, number_format, bool> class Kernel, class Parameters,
-          format_id Target, kernel_kind kKind, kernel_kind kApart = kKind>
-kernel_entry entry_of(mean_source source, format_id mean, bool one_row) {
+template <template <number_format, mean_source, number_format, head_layout> class Kernel,
+          class Parameters, format_id Target, kernel_kind kKind, kernel_kind kApart = kKind>
+kernel_entry entry_of(mean_source source, format_id mean, head_layout heads) {
   kernel_entry entry;
-  with_kernel(Target, source, mean, one_row,
-              [&]<number_format T, mean_source S, number_format M, bool kOneRow>() {
-                constexpr bool is_apart = !kOneRow && S == mean_source::none;
+  with_kernel(Target, source, mean, heads,
+              [&]<number_format T, mean_source S, number_format M, head_layout kHeads>() {
+                constexpr bool is_apart = kHeads == head_layout::apart && S == mean_source::none;
                 constexpr kernel_kind kUsed = is_apart ? kApart : kKind;
                 if constexpr (T.id == Target)
-                  entry = entry_of<Kernel<T, S, M, kOneRow>, Parameters, kUsed>();
+                  entry = entry_of<Kernel<T, S, M, kHeads>, Parameters, kUsed>();
               });
   return entry;
 }

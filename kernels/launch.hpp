@@ -6,6 +6,7 @@
 #include <skv/number/format.hpp>
 #include <skv/predict/mean.hpp>
 
+#include "head_layout.hpp"
 #include "tuning.hpp"
 
 namespace skv::cuda {
@@ -19,9 +20,9 @@ struct kernel_entry {
 
 /// Defined for every format of kFormats, each in an object of its own: kernels take long to compile.
 template <format_id Target>
-kernel_entry find_encode_kernel(mean_source source, format_id mean, bool one_row);
+kernel_entry find_encode_kernel(mean_source source, format_id mean, head_layout heads);
 template <format_id Target>
-kernel_entry find_decode_kernel(mean_source source, format_id mean, bool one_row);
+kernel_entry find_decode_kernel(mean_source source, format_id mean, head_layout heads);
 
 // Of linear propagation.
 kernel_entry find_hide_kernel();

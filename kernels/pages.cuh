@@ -4,23 +4,51 @@
 #include <skv/lanes/warp.cuh>
 #include <skv/tile/code_tile.hpp>
 
-#include "plan.hpp"
+#include "head_layout.hpp"
 
 namespace skv::cuda {
 
-/// Rows of a tile in a page. `kOneRow`: the heads of a token follow each other; otherwise each has a
-/// place of its own. Made by the lane that uses it: `data` is where the lane's own numbers begin, so
-/// that the address of one is a single multiply-add.
-template <class Element, bool kOneRow>
+/// The numbers of one group of steps in a page: those of the lane, as its `numbers` are where its own begin.
+template <class Element>
+struct page_group {
+  using element = std::remove_const_t<Element>;
+
+  Element* numbers;
+  std::uint32_t start;  ///< the group's first number in its row
+
+  template <class Lanes>
+  SKV_DEVICE std::uint32_t load(std::uint32_t /*token*/, std::uint32_t first,
+                                std::uint32_t /*part*/, std::uint32_t count) const {
+    return device::lane() < count ? std::uint32_t{numbers[first - start]} : 0;
+  }
+  template <class Lanes>
+  SKV_DEVICE void store(std::uint32_t /*token*/, std::uint32_t first, std::uint32_t /*part*/,
+                        std::uint32_t count, std::uint32_t a) const {
+    if (device::lane() < count) numbers[first - start] = static_cast<element>(a);
+  }
+};
+
+/// Rows of a tile in a page. Made by the lane that uses it: `data` is where the lane's own numbers begin,
+/// so that the address of one is a single multiply-add.
+template <class Element, head_layout kHeads>
 struct page_rows {
   /// Of whole groups; with places to compute for each, a step needs more registers.
-  static constexpr std::int32_t kStepsAtOnce = kOneRow ? kGroupSteps : 2;
+  static constexpr std::int32_t kStepsAtOnce = kHeads == head_layout::apart ? 2 : kGroupSteps;
   using element = std::remove_const_t<Element>;
 
   std::byte* data;
   std::int64_t token_stride_bytes;
-  std::int64_t head_gap_bytes;  ///< from the end of a head to the next one
-  std::uint32_t head_inverse;   ///< of tensor_plan
+  /// apart: from the end of a head to the next one; one_group: from a group to the next one, for each number
+  std::int64_t head_gap_bytes;
+  std::uint32_t head_inverse;  ///< of tensor_plan
+
+  /// A lane's place in a group is computed once for all steps.
+  SKV_DEVICE auto in_group(std::uint32_t token, std::uint32_t first) const {
+    if constexpr (kHeads == head_layout::one_group)
+      return page_group<Element>{group(token, first), first};
+    else
+      return *this;
+  }
 
   template <class Lanes>
   SKV_DEVICE std::uint32_t load(std::uint32_t token, std::uint32_t first, std::uint32_t /*part*/,
@@ -34,13 +62,24 @@ struct page_rows {
   }
 
  private:
+  SKV_DEVICE Element* group(std::uint32_t token, std::uint32_t start) const {
+    // In 32 bits, which take fewer instructions.
+    const std::uint32_t in_row = start * static_cast<std::uint32_t>(head_gap_bytes);
+    return reinterpret_cast<Element*>(data + token * token_stride_bytes + in_row);
+  }
   SKV_DEVICE element* number(std::uint32_t token, std::uint32_t first) const {
-    auto* const row = reinterpret_cast<element*>(data + token * token_stride_bytes);
-    // A signed index: that of an unrolled step is then the first one's and an immediate.
-    element* const in_row = row + static_cast<std::int32_t>(first);
-    if constexpr (kOneRow) return in_row;
-    const std::uint32_t head = head_of(first + device::lane(), head_inverse);
-    return reinterpret_cast<element*>(reinterpret_cast<std::byte*>(in_row) + head * head_gap_bytes);
+    if constexpr (kHeads == head_layout::one_group) {
+      const std::uint32_t in_group = first % kGroupNumbers;
+      return const_cast<element*>(group(token, first - in_group)) + in_group;
+    } else {
+      auto* const row = reinterpret_cast<element*>(data + token * token_stride_bytes);
+      // A signed index: that of an unrolled step is then the first one's and an immediate.
+      element* const in_row = row + static_cast<std::int32_t>(first);
+      if constexpr (kHeads == head_layout::one_row) return in_row;
+      const std::uint32_t head = head_of(first + device::lane(), head_inverse);
+      return reinterpret_cast<element*>(reinterpret_cast<std::byte*>(in_row) +
+                                        head * head_gap_bytes);
+    }
   }
 };
 
@@ -69,17 +108,19 @@ SKV_DEVICE tile_place of_warp(tile_place p) {
 
 /// `keep`: the compiler keeps the address rather than its summands, which need more registers; where
 /// there are enough, it knows better.
-template <class Element, bool kOneRow>
-SKV_DEVICE page_rows<Element, kOneRow> rows_of(const block_plan& plan, const tile_place& p,
-                                               const paged_cache& cache, std::uint32_t layer,
-                                               std::uint32_t item, bool keep = true) {
+template <class Element, head_layout kHeads>
+SKV_DEVICE page_rows<Element, kHeads> rows_of(const block_plan& plan, const tile_place& p,
+                                              const paged_cache& cache, std::uint32_t layer,
+                                              std::uint32_t item, bool keep = true) {
+  constexpr std::int64_t kBytes = sizeof(Element);
   const tensor_place& t = cache.tensors[p.tensor];
+  const tensor_plan& of = plan.tensors[p.tensor];
   std::byte* data = p.in(cache, layer, item) + device::lane() * sizeof(Element);
   if (keep) data = device::keep(data);
-  const tensor_plan& of = plan.tensors[p.tensor];
-  return {data, t.token_stride_bytes,
-          t.head_stride_bytes - std::int64_t{of.head_dim} * std::int64_t{sizeof(Element)},
-          of.head_inverse};
+  std::int64_t gap = t.head_stride_bytes - of.head_dim * kBytes;
+  if constexpr (kHeads == head_layout::one_group)  // those of another size are a row
+    gap = of.head_dim == kGroupNumbers ? t.head_stride_bytes / std::int64_t{kGroupNumbers} : kBytes;
+  return {data, t.token_stride_bytes, gap, of.head_inverse};
 }
 
 /// `keep`: as above.

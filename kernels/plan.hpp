@@ -85,17 +85,6 @@ SKV_HOST_DEVICE inline bool exists(const block_plan& plan, const paged_cache& ca
   return true;
 }
 
-/// Do the heads of a token that lie in one tile follow each other, in all tensors?
-inline bool are_in_one_row(const block_plan& plan, const paged_cache& cache, number_format f) {
-  for (std::uint32_t i = 0; i < plan.tensor_count; ++i) {
-    const tensor_plan& t = plan.tensors[i];
-    if (t.opaque_bytes == 0 && t.tile_heads != 1 &&
-        cache.tensors[i].head_stride_bytes != std::int64_t{t.head_dim} * f.bytes())
-      return false;
-  }
-  return true;
-}
-
 /// The cache with blocks of its own for every tensor, as kernels want it.
 inline paged_cache with_own_blocks(paged_cache cache) {
   for (std::uint32_t i = 0; i < kMaxTensors; ++i) cache.tensors[i].blocks = cache.blocks_of(i);

@@ -37,10 +37,10 @@ struct device_properties {
 
 /// The kernel that encodes, or decodes.
 inline kernel_entry find_coding_kernel(bool encode, format_id target, mean_source source,
-                                       format_id mean, bool one_row) {
+                                       format_id mean, head_layout heads) {
   const auto of = [&]<format_id T>() {
-    return encode ? find_encode_kernel<T>(source, mean, one_row)
-                  : find_decode_kernel<T>(source, mean, one_row);
+    return encode ? find_encode_kernel<T>(source, mean, heads)
+                  : find_decode_kernel<T>(source, mean, heads);
   };
   switch (target) {
     case format_id::bf16: return of.template operator()<format_id::bf16>();

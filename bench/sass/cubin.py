@@ -3,6 +3,7 @@ import re
 import struct
 
 FORMATS = {"1": "bf16", "2": "fp16", "3": "e4m3", "4": "e5m2"}
+HEADS = {"0": "one_row", "1": "one_group", "2": "apart"}
 SOURCES = {"0": "none", "1": "previous_token", "2": "given"}
 ATTRIBUTES = {0x11: "local_bytes", 0x2F: "registers"}  # EIATTR_FRAME_SIZE, EIATTR_REGCOUNT
 
@@ -22,7 +23,7 @@ def short_name(mangled):
     kind, target, source, rest = m.groups()
     mean = re.match(r".*?L\w*?(\d)ELj\d+ELj\d+E", rest)
     mean = FORMATS[mean.group(1)] if mean else "?"
-    rows = "one_row" if re.search(r"ELb1E", rest) else "heads"
+    rows = HEADS[re.search(r"head_layoutE(\d)E", rest).group(1)]
     return "/".join([kind, FORMATS[target], SOURCES[source], mean, rows])
 
 

@@ -33,15 +33,15 @@ void print(const std::string& name, kernel_kind kind) {
   }
 }
 
-void print_coders(number_format target, mean_source source, number_format mean, bool one_row) {
-  with_kernel(target.id, source, mean.id, one_row,
-              [&]<number_format T, mean_source S, number_format M, bool kOneRow>() {
+void print_coders(number_format target, mean_source source, number_format mean, head_layout heads) {
+  with_kernel(target.id, source, mean.id, heads,
+              [&]<number_format T, mean_source S, number_format M, head_layout kHeads>() {
                 const std::string coding = "/" + name_of(T) + "/" + kSources[static_cast<int>(S)] +
-                                           "/" + name_of(M) + (kOneRow ? "/one_row" : "/heads");
-                constexpr bool is_apart = !kOneRow && S == mean_source::none;
-                print<encode_kernel<T, S, M, kOneRow>>(
+                                           "/" + name_of(M) + "/" + to_string(kHeads);
+                constexpr bool is_apart = kHeads == head_layout::apart && S == mean_source::none;
+                print<encode_kernel<T, S, M, kHeads>>(
                     "encode" + coding, is_apart ? kernel_kind::encode_apart : kernel_kind::encode);
-                print<decode_kernel<T, S, M, kOneRow>>("decode" + coding, kernel_kind::decode);
+                print<decode_kernel<T, S, M, kHeads>>("decode" + coding, kernel_kind::decode);
               });
 }
 
@@ -58,7 +58,7 @@ void print_all() {
     for (const number_format mean : kFormats) {
       for (const mean_source source :
            {mean_source::none, mean_source::previous_token, mean_source::given})
-        for (const bool one_row : {false, true}) print_coders(target, source, mean, one_row);
+        for (const head_layout heads : kHeadLayouts) print_coders(target, source, mean, heads);
       print_linear(target, mean);
     }
   print<hide_kernel>("linear/hide", kernel_kind::product);

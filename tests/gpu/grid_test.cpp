@@ -19,10 +19,9 @@ TEST_F(grid, has_one_large_block_for_each_multiprocessor_that_may_be_used) {
     const auto plan = cuda::make_plan(*test::default_profile_of(id), geometry, arrays);
     ASSERT_TRUE(plan);
     for (const bool encode : {false, true})
-      for (const bool one_row : {false, true}) {
+      for (const cuda::head_layout heads : cuda::kHeadLayouts) {
         const auto k = cuda::prepared_kernel::make(
-            cuda::find_coding_kernel(encode, id.target, id.source, id.mean, one_row), *plan,
-            device);
+            cuda::find_coding_kernel(encode, id.target, id.source, id.mean, heads), *plan, device);
         ASSERT_TRUE(k) << k.failure().message;
         const cuda::schedule all = k->grid_of({});
         EXPECT_GE(std::uint64_t{all.grid_blocks} * all.threads,

@@ -141,10 +141,10 @@ TEST(compact, of_blocks_in_place_restores_every_bit) {
       expect_packed(d, d.stored(output::in_place, room), p);
       if (testing::Test::HasFatalFailure()) return;
       d.spoil();
-      const auto from_packed = [&](coding_id c, bool one_row, cuda::decode_parameters to,
+      const auto from_packed = [&](coding_id c, cuda::head_layout heads, cuda::decode_parameters to,
                                    launch_shape shape) {
         to.in = as_stored(p.places(d));
-        return run_decode(c, one_row, to, shape);
+        return run_decode(c, heads, to, shape);
       };
       r = d.decode_by(from_packed, output::packed, 0, {seed});
       ASSERT_TRUE(r) << r.message;

@@ -42,7 +42,7 @@ struct device_scene {
   buffer<std::uint64_t> offsets, total;
   std::size_t slot_bytes;
   buffer<line> slots;
-  bool one_row;
+  cuda::head_layout heads;
   std::uint32_t items_now;
   /// Memory before the last launch.
   memory_image cache_before, slots_before;
@@ -96,9 +96,7 @@ struct device_scene {
     std::iota(slot_indices.begin(), slot_indices.end(), 0);
     numbers_at.cache.blocks.indices_dev = means_at.cache.blocks.indices_dev = indices.data();
     item_count[0] = scene.items;
-    one_row = are_in_one_row(plan, numbers_at.cache, scene.target()) &&
-              (scene.id.source != mean_source::given ||
-               are_in_one_row(plan, means_at.cache, scene.mean()));
+    heads = layout_of_heads();
     each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t) {
       scene.scatter(scene.numbers, numbers_at.cache, layer, item, block(layer, item),
                     scene.target());
@@ -107,6 +105,11 @@ struct device_scene {
     });
   }
 
+  cuda::head_layout layout_of_heads() const {
+    const bool given = scene.id.source == mean_source::given;
+    return cuda::head_layout_of(plan, numbers_at.cache, scene.target(),
+                                given ? &means_at.cache : nullptr, scene.mean());
+  }
   static std::byte* bytes_of(const buffer<line>& b) {
     return reinterpret_cast<std::byte*>(b.data());
   }
@@ -190,7 +193,7 @@ struct device_scene {
                                     work.data() + s.descriptors / 8,
                                     start + s.stages,
                                     s.round_blocks};
-    return run(scene.id, one_row, p, launch_shape{s.grid_blocks, g.warps * kLanes, 0, g.seed});
+    return run(scene.id, heads, p, launch_shape{s.grid_blocks, g.warps * kLanes, 0, g.seed});
   }
   report encode(output how, std::size_t room, const grid& g) {
     return encode_by(run_encode, how, room, g);
@@ -217,7 +220,7 @@ struct device_scene {
                                     reinterpret_cast<cuda::round_counter*>(start),
                                     in_place ? start + s.stages : nullptr,
                                     s.round_blocks};
-    return run(scene.id, one_row, p, launch_shape{s.grid_blocks, g.warps * kLanes, 0, g.seed});
+    return run(scene.id, heads, p, launch_shape{s.grid_blocks, g.warps * kLanes, 0, g.seed});
   }
   report decode(output how, std::size_t room, const grid& g,
                 const cuda::wanted_range& wanted = {}) {

@@ -12,23 +12,23 @@ namespace skv::cuda {
 using simt::entry_of;
 
 template <format_id Target>
-kernel_entry find_encode_kernel(mean_source source, format_id mean, bool one_row) {
+kernel_entry find_encode_kernel(mean_source source, format_id mean, head_layout heads) {
   return entry_of<encode_kernel, encode_parameters, Target, kernel_kind::encode>(source, mean,
-                                                                                 one_row);
+                                                                                 heads);
 }
 template <format_id Target>
-kernel_entry find_decode_kernel(mean_source source, format_id mean, bool one_row) {
+kernel_entry find_decode_kernel(mean_source source, format_id mean, head_layout heads) {
   return entry_of<decode_kernel, decode_parameters, Target, kernel_kind::decode>(source, mean,
-                                                                                 one_row);
+                                                                                 heads);
 }
-template kernel_entry find_encode_kernel<format_id::bf16>(mean_source, format_id, bool);
-template kernel_entry find_decode_kernel<format_id::bf16>(mean_source, format_id, bool);
-template kernel_entry find_encode_kernel<format_id::fp16>(mean_source, format_id, bool);
-template kernel_entry find_decode_kernel<format_id::fp16>(mean_source, format_id, bool);
-template kernel_entry find_encode_kernel<format_id::e4m3>(mean_source, format_id, bool);
-template kernel_entry find_decode_kernel<format_id::e4m3>(mean_source, format_id, bool);
-template kernel_entry find_encode_kernel<format_id::e5m2>(mean_source, format_id, bool);
-template kernel_entry find_decode_kernel<format_id::e5m2>(mean_source, format_id, bool);
+template kernel_entry find_encode_kernel<format_id::bf16>(mean_source, format_id, head_layout);
+template kernel_entry find_decode_kernel<format_id::bf16>(mean_source, format_id, head_layout);
+template kernel_entry find_encode_kernel<format_id::fp16>(mean_source, format_id, head_layout);
+template kernel_entry find_decode_kernel<format_id::fp16>(mean_source, format_id, head_layout);
+template kernel_entry find_encode_kernel<format_id::e4m3>(mean_source, format_id, head_layout);
+template kernel_entry find_decode_kernel<format_id::e4m3>(mean_source, format_id, head_layout);
+template kernel_entry find_encode_kernel<format_id::e5m2>(mean_source, format_id, head_layout);
+template kernel_entry find_decode_kernel<format_id::e5m2>(mean_source, format_id, head_layout);
 
 kernel_entry find_hide_kernel() {
   return entry_of<hide_kernel, hide_parameters, kernel_kind::product>();

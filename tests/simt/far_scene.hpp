@@ -12,6 +12,9 @@ namespace skv::simt {
 inline constexpr std::int64_t kFar = (std::int64_t{1} << 32) + (3 << 16) + 64;
 inline constexpr std::int64_t kHalf = (std::int64_t{3} << 30) + 64;
 
+/// Three of it: a multiple of a group's numbers, so that head_layout::one_group it is.
+inline constexpr std::int64_t kThird = 0xffffffff / 3 / kGroupNumbers * kGroupNumbers;
+
 /// Strides in place of a layout's own. 0: as they were.
 struct far_strides {
   const char* name;
@@ -39,6 +42,7 @@ inline std::vector<far_strides> far_cases() {
       {.name = "heads", .head = kFar},
       {.name = "heads_backwards", .head = -kFar},
       {.name = "heads_by_half", .head = -kHalf},
+      {.name = "heads_by_a_third", .head = kThird},
       {.name = "tensors", .tensor = kFar},
       {.name = "tensors_backwards", .tensor = -kFar},
       {.name = "everything",
@@ -150,9 +154,7 @@ struct far_scene {
         numbers(d, d.numbers_at, d.scene.numbers, d.scene.target(), strides,
                 strides.blocks_are_contiguous()),
         means(d, d.means_at, d.scene.means, d.scene.mean(), strides) {
-    d.one_row = are_in_one_row(d.plan, d.numbers_at.cache, d.scene.target()) &&
-                (d.scene.id.source != mean_source::given ||
-                 are_in_one_row(d.plan, d.means_at.cache, d.scene.mean()));
+    d.heads = d.layout_of_heads();
   }
 };
 

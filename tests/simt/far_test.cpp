@@ -20,11 +20,13 @@ INSTANTIATE_TEST_SUITE_P(apart, far, testing::ValuesIn(far_cases()),
                          [](const auto& p) { return std::string(p.param.name); });
 
 TEST_P(far, blocks_are_the_cpu_codecs_and_come_back) {
+  const cuda::block_geometry groups = geometry_of({"", 5, {k(3, 128), v(3, 128)}, 3, 3, 3});
   std::uint64_t seed = 1;
   for (const coding_id id : kCodings)
     for (const page_layout mean_layout : {page_layout::token_major, page_layout::head_major}) {
       SCOPED_TRACE(name_of(id) + ", means " + to_string(mean_layout));
-      far_scene f(make_scene(id, small_geometry(), 3, seed), mean_layout, GetParam(), seed);
+      const cuda::block_geometry& g = seed % 2 == 0 ? groups : small_geometry();
+      far_scene f(make_scene(id, g, 3, seed), mean_layout, GetParam(), seed);
       const far_memory::image raw = f.numbers.content(), means = f.means.content();
       report r = f.d.encode(output::slots, f.d.slot_bytes, {seed});
       ASSERT_TRUE(r) << r.message;
@@ -88,10 +90,10 @@ TEST(far_slots, hold_compressed_blocks) {
         memory.open(slots.at(layer, item), d.slot_bytes);
       });
       far_memory::image expected = memory.content();
-      const auto encode = [&](coding_id c, bool one_row, cuda::encode_parameters p,
+      const auto encode = [&](coding_id c, cuda::head_layout heads, cuda::encode_parameters p,
                               launch_shape s) {
         p.out.slots = slots;
-        return run_encode(c, one_row, p, s);
+        return run_encode(c, heads, p, s);
       };
       ASSERT_TRUE(d.encode_by(encode, output::slots, d.slot_bytes, {3}));
       d.each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t i) {
@@ -101,10 +103,10 @@ TEST(far_slots, hold_compressed_blocks) {
       });
       ASSERT_EQ(memory.content(), expected);
       d.spoil();
-      const auto decode = [&](coding_id c, bool one_row, cuda::decode_parameters p,
+      const auto decode = [&](coding_id c, cuda::head_layout heads, cuda::decode_parameters p,
                               launch_shape s) {
         p.in.slots = slots;
-        return run_decode(c, one_row, p, s);
+        return run_decode(c, heads, p, s);
       };
       ASSERT_TRUE(d.decode_by(decode, output::slots, d.slot_bytes, {3}));
       expect_restored(d, output::slots, d.slot_bytes);
@@ -154,13 +156,13 @@ TEST(far_packed, blocks_follow_more_than_2_to_the_32_bytes) {
       const std::size_t room = d.ample_room(output::packed);
       memory.open(memory.middle() + begin, room);
       std::uint32_t round_blocks = 0;
-      const auto encode = [&](coding_id c, bool one_row, cuda::encode_parameters p,
+      const auto encode = [&](coding_id c, cuda::head_layout heads, cuda::encode_parameters p,
                               launch_shape s) {
         p.out.packed = memory.middle();
         p.out.packed_bytes = begin + room;
         round_blocks = p.round_blocks;
         begun{begin}(p);
-        return run_encode(c, one_row, p, s);
+        return run_encode(c, heads, p, s);
       };
       const report r = d.encode_by(encode, output::packed, room, {seed, 5, 2});
       ASSERT_TRUE(r) << r.message;
@@ -213,10 +215,10 @@ TEST(far_packed, blocks_are_compacted_behind_2_to_the_32_bytes_and_come_back) {
         at += cuda::round_up<std::uint64_t>(sizes[i], cuda::kBlockAlign);
       }
       d.spoil();
-      const auto decode = [&](coding_id c, bool one_row, cuda::decode_parameters to,
+      const auto decode = [&](coding_id c, cuda::head_layout heads, cuda::decode_parameters to,
                               launch_shape shape) {
         to.in = as_stored(out);
-        return run_decode(c, one_row, to, shape);
+        return run_decode(c, heads, to, shape);
       };
       ASSERT_TRUE(d.decode_by(decode, output::packed, 0, {seed}));
       expect_restored(d, output::packed, 0);
@@ -246,22 +248,24 @@ TEST(far_arrays, have_room_for_the_largest_batch) {
     auto* const statuses = memory.array<status>(2 * kApart, blocks);
     auto* const decoded = memory.array<status>(3 * kApart, blocks);
     cuda::encoded_places out;
-    const auto encode = [&](coding_id c, bool one_row, cuda::encode_parameters p, launch_shape s) {
+    const auto encode = [&](coding_id c, cuda::head_layout heads, cuda::encode_parameters p,
+                            launch_shape s) {
       p.batch.items = kMostItems;
       p.out.records = records;
       p.out.sizes = sizes;
       p.out.offsets = offsets;
       p.out.statuses = statuses;
       out = p.out;
-      return run_encode(c, one_row, p, s);
+      return run_encode(c, heads, p, s);
     };
     report r = d.encode_by(encode, output::packed, d.ample_room(output::packed), {3});
     ASSERT_TRUE(r) << r.message;
-    const auto decode = [&](coding_id c, bool one_row, cuda::decode_parameters p, launch_shape s) {
+    const auto decode = [&](coding_id c, cuda::head_layout heads, cuda::decode_parameters p,
+                            launch_shape s) {
       p.batch.items = kMostItems;
       p.in = as_stored(out);
       p.statuses = decoded;
-      return run_decode(c, one_row, p, s);
+      return run_decode(c, heads, p, s);
     };
     // To where the arrays of a batch of these items are.
     const auto gather = [&] {

@@ -257,10 +257,10 @@ TEST_P(hostile, statuses_may_be_those_of_encoding) {
   const memory_image before = d.image_of(d.cache);
   const std::vector<status> stored(d.statuses.begin(), d.statuses.end());
   for (std::byte& b : std::as_writable_bytes(d.mean_cache.span())) b ^= std::byte{0x11};
-  const auto decode_over = [&](coding_id id, bool one_row, cuda::decode_parameters p,
+  const auto decode_over = [&](coding_id id, cuda::head_layout heads, cuda::decode_parameters p,
                                launch_shape shape) {
     p.statuses = d.statuses.data();
-    return run_decode(id, one_row, p, shape);
+    return run_decode(id, heads, p, shape);
   };
   ASSERT_TRUE(d.decode_by(decode_over, output::in_place, d.ample_room(output::in_place), {35}));
   const memory_image after = d.image_of(d.cache);

@@ -23,26 +23,34 @@ constexpr coding_id kCoding{format_id::bf16, mean_source::given, format_id::bf16
 template <class Kernel, class Copied>
 struct run_copy {
   template <class Parameters>
-  report operator()(coding_id, bool one_row, const Parameters& p, launch_shape shape) const {
-    EXPECT_TRUE(one_row);
+  report operator()(coding_id, cuda::head_layout heads, const Parameters& p,
+                    launch_shape shape) const {
+    EXPECT_EQ(heads, cuda::head_layout::one_row);
     shape.shared_bytes = Kernel::shared_bytes(p.round_blocks, p.plan.tiles);
     return launch(shape, Kernel{std::bit_cast<Copied>(p)});
   }
 };
 namespace copies {
-template <template <number_format, mean_source, number_format, bool> class Kernel, class Copied>
-using run = run_copy<Kernel<bf16, mean_source::given, bf16, true>, Copied>;
+template <class Heads, template <number_format, mean_source, number_format, Heads> class Kernel,
+          class Copied>
+using run = run_copy<Kernel<bf16, mean_source::given, bf16, Heads::one_row>, Copied>;
 }
-using no_bug_encode = copies::run<cuda::no_bug::encode_kernel, cuda::no_bug::encode_parameters>;
-using no_bug_decode = copies::run<cuda::no_bug::decode_kernel, cuda::no_bug::decode_parameters>;
+using no_bug_encode = copies::run<cuda::no_bug::head_layout, cuda::no_bug::encode_kernel,
+                                  cuda::no_bug::encode_parameters>;
+using no_bug_decode = copies::run<cuda::no_bug::head_layout, cuda::no_bug::decode_kernel,
+                                  cuda::no_bug::decode_parameters>;
 using missing_barrier =
-    copies::run<cuda::missing_barrier::encode_kernel, cuda::missing_barrier::encode_parameters>;
+    copies::run<cuda::missing_barrier::head_layout, cuda::missing_barrier::encode_kernel,
+                cuda::missing_barrier::encode_parameters>;
 using narrow_stride =
-    copies::run<cuda::narrow_stride::encode_kernel, cuda::narrow_stride::encode_parameters>;
+    copies::run<cuda::narrow_stride::head_layout, cuda::narrow_stride::encode_kernel,
+                cuda::narrow_stride::encode_parameters>;
 using out_of_bounds =
-    copies::run<cuda::out_of_bounds::encode_kernel, cuda::out_of_bounds::encode_parameters>;
+    copies::run<cuda::out_of_bounds::head_layout, cuda::out_of_bounds::encode_kernel,
+                cuda::out_of_bounds::encode_parameters>;
 using in_place_overlap =
-    copies::run<cuda::in_place_overlap::decode_kernel, cuda::in_place_overlap::decode_parameters>;
+    copies::run<cuda::in_place_overlap::head_layout, cuda::in_place_overlap::decode_kernel,
+                cuda::in_place_overlap::decode_parameters>;
 
 device_scene scene_of(std::uint64_t seed) {
   const cuda::block_geometry g = small_geometry();
@@ -102,10 +110,11 @@ report encode_into_exact_slot(std::uint64_t seed) {
   d.set_item_count(1);
   d.plan.layers = 1;
   const buffer<std::byte> slot("exact slot", cpu_block(d, 0, 0).bytes.size());
-  const auto run = [&](coding_id id, bool one_row, cuda::encode_parameters p, launch_shape shape) {
+  const auto run = [&](coding_id id, cuda::head_layout heads, cuda::encode_parameters p,
+                       launch_shape shape) {
     p.out.slots = {slot.data(), 0, 0, nullptr, nullptr};
     p.out.slot_bytes = static_cast<std::uint32_t>(slot.size());
-    return Runner{}(id, one_row, p, shape);
+    return Runner{}(id, heads, p, shape);
   };
   return d.encode_by(run, output::slots, slot.size(), {seed});
 }

@@ -4,27 +4,29 @@
 
 namespace skv::simt {
 
-report run_encode(cpu::coding_id id, bool one_row, const cuda::encode_parameters& p,
+report run_encode(cpu::coding_id id, cuda::head_layout heads, const cuda::encode_parameters& p,
                   launch_shape shape) {
   report r{outcome::bad_launch, "there is no such coding"};
-  cuda::with_kernel(id.target, id.source, id.mean, one_row,
-                    [&]<number_format T, mean_source S, number_format M, bool kOneRow>() {
-                      using kernel = cuda::encode_kernel<T, S, M, kOneRow>;
-                      shape.shared_bytes = kernel::shared_bytes(p.round_blocks, p.plan.tiles);
-                      r = launch(shape, kernel{p});
-                    });
+  cuda::with_kernel(
+      id.target, id.source, id.mean, heads,
+      [&]<number_format T, mean_source S, number_format M, cuda::head_layout kHeads>() {
+        using kernel = cuda::encode_kernel<T, S, M, kHeads>;
+        shape.shared_bytes = kernel::shared_bytes(p.round_blocks, p.plan.tiles);
+        r = launch(shape, kernel{p});
+      });
   return r;
 }
 
-report run_decode(cpu::coding_id id, bool one_row, const cuda::decode_parameters& p,
+report run_decode(cpu::coding_id id, cuda::head_layout heads, const cuda::decode_parameters& p,
                   launch_shape shape) {
   report r{outcome::bad_launch, "there is no such coding"};
-  cuda::with_kernel(id.target, id.source, id.mean, one_row,
-                    [&]<number_format T, mean_source S, number_format M, bool kOneRow>() {
-                      using kernel = cuda::decode_kernel<T, S, M, kOneRow>;
-                      shape.shared_bytes = kernel::shared_bytes(p.round_blocks, p.plan.tiles);
-                      r = launch(shape, kernel{p});
-                    });
+  cuda::with_kernel(
+      id.target, id.source, id.mean, heads,
+      [&]<number_format T, mean_source S, number_format M, cuda::head_layout kHeads>() {
+        using kernel = cuda::decode_kernel<T, S, M, kHeads>;
+        shape.shared_bytes = kernel::shared_bytes(p.round_blocks, p.plan.tiles);
+        r = launch(shape, kernel{p});
+      });
   return r;
 }
 

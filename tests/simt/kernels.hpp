@@ -10,9 +10,9 @@
 
 namespace skv::simt {
 
-report run_encode(cpu::coding_id id, bool one_row, const cuda::encode_parameters& p,
+report run_encode(cpu::coding_id id, cuda::head_layout heads, const cuda::encode_parameters& p,
                   launch_shape shape);
-report run_decode(cpu::coding_id id, bool one_row, const cuda::decode_parameters& p,
+report run_decode(cpu::coding_id id, cuda::head_layout heads, const cuda::decode_parameters& p,
                   launch_shape shape);
 
 /// Launches a kernel that has no coding.

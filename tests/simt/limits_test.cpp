@@ -77,10 +77,11 @@ TEST(slots, at_the_end_of_memory_are_not_left) {
     d.plan.layers = 1;
     const std::size_t size = cpu_block(d, 0, 0).bytes.size();
     const buffer<std::byte> slot("exact slot", size);
-    const auto run = [&](coding_id id, bool one_row, cuda::encode_parameters p, launch_shape s) {
+    const auto run = [&](coding_id id, cuda::head_layout heads, cuda::encode_parameters p,
+                         launch_shape s) {
       p.out.slots = {slot.data(), 0, 0, nullptr, nullptr};
       p.out.slot_bytes = static_cast<std::uint32_t>(size);
-      return run_encode(id, one_row, p, s);
+      return run_encode(id, heads, p, s);
     };
     const report r = d.encode_by(run, output::slots, size, {seed});
     ASSERT_TRUE(r) << r.message;

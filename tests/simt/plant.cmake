@@ -4,7 +4,8 @@
 # themselves know nothing of it, and a text that has changed stops the configuration.
 function(skv_plant target name file text replacement)
   set(to ${CMAKE_CURRENT_BINARY_DIR}/planted/${name})
-  set(headers decode.cuh encode.cuh linear.cuh linear_parameters.hpp pages.cuh parameters.hpp plan.hpp
+  set(headers decode.cuh encode.cuh head_layout.hpp linear.cuh linear_parameters.hpp pages.cuh
+    parameters.hpp plan.hpp
     product.cuh rounds.cuh stored.cuh tuning.hpp)
   foreach(header IN LISTS headers)
     set(from ${PROJECT_SOURCE_DIR}/kernels/${header})

@@ -222,9 +222,10 @@ TEST(pool, takes_and_gives_back_blocks_at_any_word) {
     d.plan.layers = 1;
     const buffer<line> slot("slot", d.slot_bytes / 16 + 1), other("other slot", slot.size());
     const auto at = [&](const buffer<line>& b) { return device_scene::bytes_of(b) + 4 * word; };
-    const auto run = [&](coding_id id, bool one_row, cuda::encode_parameters p, launch_shape s) {
+    const auto run = [&](coding_id id, cuda::head_layout heads, cuda::encode_parameters p,
+                         launch_shape s) {
       p.out.slots = {at(slot), 0, 0, nullptr, nullptr};
-      return run_encode(id, one_row, p, s);
+      return run_encode(id, heads, p, s);
     };
     ASSERT_TRUE(d.encode_by(run, output::slots, d.slot_bytes, {word}));
     cuda::encoded_places places = d.places(output::slots, d.slot_bytes);

@@ -51,6 +51,8 @@ inline std::vector<shape> shapes() {
   add({"head_dim_192", 16, {k(2, 192), v(2, 192)}});
   add({"head_dim_256", 16, {k(2, 256), v(2, 256)}});
   add({"head_dim_512", 16, {k(2, 512), v(2, 512)}});
+  add({"heads_of_a_group", 5, {k(3, 128), v(3, 128)}, 2, 3, 2});
+  add({"widths_128_and_96", 5, {k(2, 128), v(2, 96)}});
   add({"widths_192_and_128", 16, {k(2, 192), v(2, 128)}});
   add({"latent", 32, {{tensor_kind::latent, 1, 576, 0}}});
   add({"latent_of_many_tokens", 64, {{tensor_kind::latent, 1, 576, 0}}, 1});

@@ -50,4 +50,14 @@ struct row_view {
   }
 };
 
+/// The same rows for those who ask only for numbers of one group of steps (tile/block_image.hpp), which
+/// begins with number `first` of `token`: of rows that compute a place once for all of them.
+template <class Rows>
+SKV_INLINE auto in_group(const Rows& rows, std::uint32_t token, std::uint32_t first) {
+  if constexpr (requires { rows.in_group(token, first); })
+    return rows.in_group(token, first);
+  else
+    return rows;
+}
+
 }  // namespace skv

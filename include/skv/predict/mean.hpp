@@ -32,6 +32,11 @@ struct previous_token_mean {
   static constexpr bool kOutside = false;
   Rows rows;
 
+  SKV_INLINE auto in_group(std::uint32_t token, std::uint32_t first) const {
+    const auto group = skv::in_group(rows, token - (token != 0), first);
+    return previous_token_mean<std::remove_const_t<decltype(group)>>{group};
+  }
+
   template <class Lanes>
   SKV_INLINE typename Lanes::u32 load(std::uint32_t token, std::uint32_t first, std::uint32_t part,
                                       std::uint32_t count) const {
@@ -47,6 +52,11 @@ template <class Rows>
 struct given_mean {
   static constexpr bool kOutside = true;
   Rows rows;
+
+  SKV_INLINE auto in_group(std::uint32_t token, std::uint32_t first) const {
+    const auto group = skv::in_group(rows, token, first);
+    return given_mean<std::remove_const_t<decltype(group)>>{group};
+  }
 
   template <class Lanes>
   SKV_INLINE typename Lanes::u32 load(std::uint32_t token, std::uint32_t first, std::uint32_t part,

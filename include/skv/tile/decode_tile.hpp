@@ -48,8 +48,10 @@ struct tile_decoder {
   /// steps. The tail is entered before step `tail_at`. `plane`: the row's raw bytes.
   template <bool kAll, bool kWhole, class Rows, class Scales>
   SKV_INLINE void group(std::uint32_t token, std::uint32_t first, std::uint32_t count,
-                        std::uint32_t steps, std::uint32_t tail_at, const Rows& rows,
-                        const Mean& mean, const Scales& scales, const std::byte* plane) {
+                        std::uint32_t steps, std::uint32_t tail_at, const Rows& all_rows,
+                        const Mean& all_means, const Scales& scales, const std::byte* plane) {
+    const auto rows = in_group(all_rows, token, first);
+    const auto mean = in_group(all_means, token, first);
     u32 escapes[kParts];  // a bit for every step
     for (u32& e : escapes) e = u32(0);
     const tile_hash<Lanes> hash_before = data_hash;
@@ -102,9 +104,9 @@ struct tile_decoder {
   }
 
   /// Decodes a step, and appends to `escapes` which of its tokens are.
-  template <bool kAll, class Rows, class Scales>
+  template <bool kAll, class Rows, class GroupMean, class Scales>
   SKV_INLINE void step(std::uint32_t token, std::uint32_t first, std::uint32_t count,
-                       const Rows& rows, const Mean& mean, const Scales& scales,
+                       const Rows& rows, const GroupMean& mean, const Scales& scales,
                        const std::byte* plane, u32 (&escapes)[kParts]) {
     // Each loop is short, and its parts are independent: their latencies overlap.
     typename Coding::template grid<Lanes> grids[kParts];

@@ -38,8 +38,10 @@ struct tile_encoder {
   /// raw bytes.
   template <bool kAll, class Rows, class Scales>
   SKV_INLINE void group(std::uint32_t token, std::uint32_t first, std::uint32_t count,
-                        std::uint32_t steps, const Rows& rows, const Mean& mean,
+                        std::uint32_t steps, const Rows& all_rows, const Mean& all_means,
                         const Scales& scales, std::byte* plane) {
+    const auto rows = in_group(all_rows, token, first);
+    const auto mean = in_group(all_means, token, first);
     using active_lanes = skv::active_lanes<Lanes, kAll>;
     const auto left = [&](std::uint32_t k) { return kAll ? kLanes : count - k * kLanes; };
 
@@ -189,9 +191,9 @@ struct tile_encoder {
   /// Rarely a state is below kStateFloor after a push of many bits. The number is an escape instead: of
   /// every lane one after the other, until there is none. Plans are made anew, step by step, so that
   /// nothing of the group is to be kept for this.
-  template <bool kAll, class Rows, class Scales>
+  template <bool kAll, class Rows, class GroupMean, class Scales>
   SKV_INLINE void group_again(std::uint32_t token, std::uint32_t first, std::uint32_t count,
-                              std::uint32_t steps, const Rows& rows, const Mean& mean,
+                              std::uint32_t steps, const Rows& rows, const GroupMean& mean,
                               const Scales& scales, const group_start& start) {
     forced_escapes forced;
     for (bool again = true; again;) {
@@ -229,9 +231,9 @@ struct tile_encoder {
   }
 
   /// Plans a step; `kFirst`: hashes it, too, and writes its plane.
-  template <bool kFirst, class Rows, class Scales>
+  template <bool kFirst, class Rows, class GroupMean, class Scales>
   SKV_INLINE void prepare(std::uint32_t token, std::uint32_t first, std::uint32_t count,
-                          const Rows& rows, const Mean& mean, const Scales& scales,
+                          const Rows& rows, const GroupMean& mean, const Scales& scales,
                           std::byte* plane, push (&pushes)[kParts]) {
     // Each loop is short, and its parts are independent: their latencies overlap.
     SKV_UNROLL
