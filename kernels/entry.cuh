@@ -1,6 +1,8 @@
 // The one __global__ function, and how kernels become kernel_entries.
 #pragma once
 
+#include <type_traits>
+
 #include "dispatch.hpp"
 #include "launch.hpp"
 #include "tuning.hpp"
@@ -27,6 +29,7 @@ template <class Kernel, class Parameters, kernel_kind kKind>
 kernel_entry entry_of() {
   static_assert(sizeof(Kernel) == sizeof(Parameters),
                 "a kernel has its parameters and nothing else");
+  static_assert(std::is_trivially_copyable_v<Kernel>, "the driver copies its bytes");
   return {reinterpret_cast<const void*>(&run<Kernel, kKind>), &Kernel::shared_bytes,
           policy_of(kKind, 0)};
 }

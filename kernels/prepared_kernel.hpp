@@ -166,10 +166,8 @@ inline result<done> check_place(const tensor_place& t, std::int64_t number_bytes
   if (!b.are_given())
     return fail(status::invalid_argument, std::string(what) + ": no blocks are given");
   const auto is_aligned = [number_bytes](std::int64_t a) { return a % number_bytes == 0; };
-  const auto base = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(b.base));
-  if (!is_aligned(base) || !is_aligned(b.layer_stride_bytes) || !is_aligned(b.block_stride_bytes) ||
-      !is_aligned(t.offset_bytes) || !is_aligned(t.token_stride_bytes) ||
-      !is_aligned(t.head_stride_bytes))
+  if (!b.are_aligned(number_bytes) || !is_aligned(t.offset_bytes) ||
+      !is_aligned(t.token_stride_bytes) || !is_aligned(t.head_stride_bytes))
     return fail(status::invalid_argument, std::string(what) +
                                               ": numbers must be aligned to their " +
                                               std::to_string(number_bytes) + " bytes");
@@ -178,8 +176,7 @@ inline result<done> check_place(const tensor_place& t, std::int64_t number_bytes
 
 /// Slots that may be written.
 inline result<done> check_slots(const block_places& slots) {
-  if (!slots.are_given() || reinterpret_cast<std::uintptr_t>(slots.base) % kTileAlign != 0 ||
-      slots.layer_stride_bytes % kTileAlign != 0 || slots.block_stride_bytes % kTileAlign != 0)
+  if (!slots.are_given() || !slots.are_aligned(kTileAlign))
     return fail(status::invalid_argument, "slots must exist and begin at multiples of 4");
   return done{};
 }

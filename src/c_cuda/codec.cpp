@@ -1,5 +1,4 @@
-#include "arguments.hpp"
-#include "c_api/call.hpp"
+#include "batch_call.hpp"
 #include "handles.hpp"
 
 using namespace skv;
@@ -73,21 +72,19 @@ skv_status skv_cuda_encode_async(const skv_cuda_codec* codec, const skv_cuda_bat
                                  const skv_cuda_encoded_places* out, void* workspace_dev,
                                  size_t workspace_bytes, const skv_cuda_limits* limits,
                                  void* stream) {
-  return call([&]() -> result<done> {
-    const auto items = read(batch, "batch");
-    if (!items) return items.failure();
-    const auto from = read(numbers, "numbers");
-    if (!from) return from.failure();
-    const auto predicted = read_if_given(means, "means");
-    if (!predicted) return predicted.failure();
-    const auto to = read(out, "out");
-    if (!to) return to.failure();
-    const auto within = read(limits, "limits");
-    if (!within) return within.failure();
-    if (codec == nullptr) return null_pointer("codec");
-    return codec->coder.encode_async(*items, *from, *predicted, *to,
-                                     {workspace_dev, workspace_bytes}, stream, *within);
-  });
+  return call_with_batch(
+      batch, limits,
+      [&](const cuda::block_batch& items, cuda::launch_limits within) -> result<done> {
+        const auto from = read(numbers, "numbers");
+        if (!from) return from.failure();
+        const auto predicted = read_if_given(means, "means");
+        if (!predicted) return predicted.failure();
+        const auto to = read(out, "out");
+        if (!to) return to.failure();
+        if (codec == nullptr) return null_pointer("codec");
+        return codec->coder.encode_async(items, *from, *predicted, *to,
+                                         {workspace_dev, workspace_bytes}, stream, within);
+      });
 }
 
 skv_status skv_cuda_compact_async(const skv_cuda_codec* codec, const skv_cuda_batch* batch,
@@ -95,19 +92,17 @@ skv_status skv_cuda_compact_async(const skv_cuda_codec* codec, const skv_cuda_ba
                                   const skv_cuda_encoded_places* out, void* workspace_dev,
                                   size_t workspace_bytes, const skv_cuda_limits* limits,
                                   void* stream) {
-  return call([&]() -> result<done> {
-    const auto items = read(batch, "batch");
-    if (!items) return items.failure();
-    const auto from = read(in, "in");
-    if (!from) return from.failure();
-    const auto to = read(out, "out");
-    if (!to) return to.failure();
-    const auto within = read(limits, "limits");
-    if (!within) return within.failure();
-    if (codec == nullptr) return null_pointer("codec");
-    return codec->coder.compact_async(*items, *from, *to, {workspace_dev, workspace_bytes}, stream,
-                                      *within);
-  });
+  return call_with_batch(
+      batch, limits,
+      [&](const cuda::block_batch& items, cuda::launch_limits within) -> result<done> {
+        const auto from = read(in, "in");
+        if (!from) return from.failure();
+        const auto to = read(out, "out");
+        if (!to) return to.failure();
+        if (codec == nullptr) return null_pointer("codec");
+        return codec->coder.compact_async(items, *from, *to, {workspace_dev, workspace_bytes},
+                                          stream, within);
+      });
 }
 
 skv_status skv_cuda_decode_async(const skv_cuda_codec* codec, const skv_cuda_batch* batch,
@@ -117,22 +112,20 @@ skv_status skv_cuda_decode_async(const skv_cuda_codec* codec, const skv_cuda_bat
                                  const skv_cuda_wanted_range* wanted, uint8_t* statuses,
                                  void* workspace_dev, size_t workspace_bytes,
                                  const skv_cuda_limits* limits, void* stream) {
-  return call([&]() -> result<done> {
-    const auto items = read(batch, "batch");
-    if (!items) return items.failure();
-    const auto from = read(in, "in");
-    if (!from) return from.failure();
-    const auto predicted = read_if_given(means, "means");
-    if (!predicted) return predicted.failure();
-    const auto to = read(numbers, "numbers");
-    if (!to) return to.failure();
-    const auto range = read(wanted, "wanted");
-    if (!range) return range.failure();
-    const auto within = read(limits, "limits");
-    if (!within) return within.failure();
-    if (codec == nullptr) return null_pointer("codec");
-    return codec->coder.decode_async(*items, *from, *predicted, *to, in_place != 0, *range,
-                                     reinterpret_cast<status*>(statuses),
-                                     {workspace_dev, workspace_bytes}, stream, *within);
-  });
+  return call_with_batch(
+      batch, limits,
+      [&](const cuda::block_batch& items, cuda::launch_limits within) -> result<done> {
+        const auto from = read(in, "in");
+        if (!from) return from.failure();
+        const auto predicted = read_if_given(means, "means");
+        if (!predicted) return predicted.failure();
+        const auto to = read(numbers, "numbers");
+        if (!to) return to.failure();
+        const auto range = read(wanted, "wanted");
+        if (!range) return range.failure();
+        if (codec == nullptr) return null_pointer("codec");
+        return codec->coder.decode_async(items, *from, *predicted, *to, in_place != 0, *range,
+                                         reinterpret_cast<status*>(statuses),
+                                         {workspace_dev, workspace_bytes}, stream, within);
+      });
 }

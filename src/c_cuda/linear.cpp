@@ -1,7 +1,6 @@
 #include <skv/cuda/linear.hpp>
 
-#include "arguments.hpp"
-#include "c_api/call.hpp"
+#include "batch_call.hpp"
 #include "c_api/counted.hpp"
 
 using namespace skv;
@@ -15,20 +14,18 @@ struct skv_cuda_linear : counted {
 
 namespace {
 
-// What all calls of a pass have; f(batch, limits) makes the call.
+// f(batch, limits) makes the call.
 template <class F>
 skv_status pass(const skv_cuda_linear* linear, const skv_cuda_batch* batch,
                 const uint32_t* first_positions_dev, const skv_cuda_limits* limits, const F& f) {
-  return call([&]() -> result<done> {
-    const auto items = read(batch, "batch");
-    if (!items) return items.failure();
-    const auto positions = read(first_positions_dev, "first_positions_dev");
-    if (!positions) return positions.failure();
-    const auto within = read(limits, "limits");
-    if (!within) return within.failure();
-    if (linear == nullptr) return null_pointer("linear");
-    return f(cuda::linear_batch{*items, *positions}, *within);
-  });
+  return call_with_batch(
+      batch, limits,
+      [&](const cuda::block_batch& items, cuda::launch_limits within) -> result<done> {
+        const auto positions = read(first_positions_dev, "first_positions_dev");
+        if (!positions) return positions.failure();
+        if (linear == nullptr) return null_pointer("linear");
+        return f(cuda::linear_batch{items, *positions}, within);
+      });
 }
 
 }  // namespace

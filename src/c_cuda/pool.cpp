@@ -1,7 +1,6 @@
 #include <skv/cuda/pool.hpp>
 
-#include "arguments.hpp"
-#include "c_api/call.hpp"
+#include "batch_call.hpp"
 #include "c_api/sized.hpp"
 #include "handles.hpp"
 
@@ -24,21 +23,19 @@ static_assert(offsetof(cuda::pool_counts, used_sectors) == 8);
 static_assert(offsetof(cuda::pool_counts, blocks) == 16);
 static_assert(offsetof(cuda::pool_counts, bytes) == 24);
 
-// What calls with a batch have; f(batch, entries, limits) makes the call.
+// f(batch, entries, limits) makes the call.
 template <class F>
-skv_status with_batch(const skv_cuda_pool* pool, const skv_cuda_batch* batch,
-                      const skv_cuda_pool_entries* entries, const skv_cuda_limits* limits,
-                      const F& f) {
-  return call([&]() -> result<done> {
-    const auto items = read(batch, "batch");
-    if (!items) return items.failure();
-    const auto which = read(entries, "entries");
-    if (!which) return which.failure();
-    const auto within = read(limits, "limits");
-    if (!within) return within.failure();
-    if (pool == nullptr) return null_pointer("pool");
-    return f(*items, *which, *within);
-  });
+skv_status call_with_entries(const skv_cuda_pool* pool, const skv_cuda_batch* batch,
+                             const skv_cuda_pool_entries* entries, const skv_cuda_limits* limits,
+                             const F& f) {
+  return call_with_batch(
+      batch, limits,
+      [&](const cuda::block_batch& items, cuda::launch_limits within) -> result<done> {
+        const auto which = read(entries, "entries");
+        if (!which) return which.failure();
+        if (pool == nullptr) return null_pointer("pool");
+        return f(items, *which, within);
+      });
 }
 
 }  // namespace
@@ -110,27 +107,28 @@ skv_status skv_cuda_pool_store_async(const skv_cuda_pool* pool, const skv_cuda_b
                                      const skv_cuda_pool_entries* entries,
                                      const skv_cuda_stored_places* in, uint8_t* statuses,
                                      const skv_cuda_limits* limits, void* stream) {
-  return with_batch(pool, batch, entries, limits,
-                    [&](const cuda::block_batch& items, const cuda::pool_entries& which,
-                        cuda::launch_limits within) -> result<done> {
-                      const auto from = read(in, "in");
-                      if (!from) return from.failure();
-                      return pool->held.store_async(
-                          items, which, *from, reinterpret_cast<status*>(statuses), stream, within);
-                    });
+  return call_with_entries(pool, batch, entries, limits,
+                           [&](const cuda::block_batch& items, const cuda::pool_entries& which,
+                               cuda::launch_limits within) -> result<done> {
+                             const auto from = read(in, "in");
+                             if (!from) return from.failure();
+                             return pool->held.store_async(items, which, *from,
+                                                           reinterpret_cast<status*>(statuses),
+                                                           stream, within);
+                           });
 }
 
 skv_status skv_cuda_pool_load_async(const skv_cuda_pool* pool, const skv_cuda_batch* batch,
                                     const skv_cuda_pool_entries* entries,
                                     const skv_cuda_encoded_places* out,
                                     const skv_cuda_limits* limits, void* stream) {
-  return with_batch(pool, batch, entries, limits,
-                    [&](const cuda::block_batch& items, const cuda::pool_entries& which,
-                        cuda::launch_limits within) -> result<done> {
-                      const auto to = read(out, "out");
-                      if (!to) return to.failure();
-                      return pool->held.load_async(items, which, *to, stream, within);
-                    });
+  return call_with_entries(pool, batch, entries, limits,
+                           [&](const cuda::block_batch& items, const cuda::pool_entries& which,
+                               cuda::launch_limits within) -> result<done> {
+                             const auto to = read(out, "out");
+                             if (!to) return to.failure();
+                             return pool->held.load_async(items, which, *to, stream, within);
+                           });
 }
 
 skv_status skv_cuda_pool_restore_async(
@@ -139,32 +137,32 @@ skv_status skv_cuda_pool_restore_async(
     const skv_cuda_paged_cache* means, const skv_cuda_paged_cache* numbers, int in_place,
     uint8_t* statuses, void* workspace_dev, size_t workspace_bytes, const skv_cuda_limits* limits,
     void* stream) {
-  return with_batch(pool, batch, entries, limits,
-                    [&](const cuda::block_batch& items, const cuda::pool_entries& which,
-                        cuda::launch_limits within) -> result<done> {
-                      const auto at = read(places, "places");
-                      if (!at) return at.failure();
-                      const auto predicted = read_if_given(means, "means");
-                      if (!predicted) return predicted.failure();
-                      const auto to = read(numbers, "numbers");
-                      if (!to) return to.failure();
-                      if (codec == nullptr) return null_pointer("codec");
-                      return pool->held.restore_async(
-                          codec->coder, items, which, *at, *predicted, *to, in_place != 0,
-                          reinterpret_cast<status*>(statuses), {workspace_dev, workspace_bytes},
-                          stream, within);
-                    });
+  return call_with_entries(pool, batch, entries, limits,
+                           [&](const cuda::block_batch& items, const cuda::pool_entries& which,
+                               cuda::launch_limits within) -> result<done> {
+                             const auto at = read(places, "places");
+                             if (!at) return at.failure();
+                             const auto predicted = read_if_given(means, "means");
+                             if (!predicted) return predicted.failure();
+                             const auto to = read(numbers, "numbers");
+                             if (!to) return to.failure();
+                             if (codec == nullptr) return null_pointer("codec");
+                             return pool->held.restore_async(
+                                 codec->coder, items, which, *at, *predicted, *to, in_place != 0,
+                                 reinterpret_cast<status*>(statuses),
+                                 {workspace_dev, workspace_bytes}, stream, within);
+                           });
 }
 
 skv_status skv_cuda_pool_drop_async(const skv_cuda_pool* pool, const skv_cuda_batch* batch,
                                     const skv_cuda_pool_entries* entries, uint8_t* statuses,
                                     const skv_cuda_limits* limits, void* stream) {
-  return with_batch(pool, batch, entries, limits,
-                    [&](const cuda::block_batch& items, const cuda::pool_entries& which,
-                        cuda::launch_limits within) {
-                      return pool->held.drop_async(
-                          items, which, reinterpret_cast<status*>(statuses), stream, within);
-                    });
+  return call_with_entries(pool, batch, entries, limits,
+                           [&](const cuda::block_batch& items, const cuda::pool_entries& which,
+                               cuda::launch_limits within) {
+                             return pool->held.drop_async(
+                                 items, which, reinterpret_cast<status*>(statuses), stream, within);
+                           });
 }
 
 skv_status skv_cuda_pool_clear_async(const skv_cuda_pool* pool, void* stream) {

@@ -151,5 +151,48 @@ TEST_P(gpu_places, each_of_two_planes_is_coded_in_place) {
   }
 }
 
+// What counts for nothing may be anything.
+TEST_P(gpu_places, addresses_are_multiples_of_a_number_where_they_count) {
+  const gpu_scene g(random_scene(GetParam(), 8), page_layout::token_major,
+                    page_layout::token_major);
+  const auto encode = [&](const cuda::block_places& blocks) {
+    cuda::paged_cache cache = g.numbers_at.cache;
+    cache.blocks = blocks;
+    const auto ok = g.coder.encode_async(g.batch(), cache, g.means_at.cache,
+                                         g.places(output::slots), g.room(), nullptr);
+    check(cudaDeviceSynchronize());
+    return ok ? "" : ok.failure().message;
+  };
+  const bool may_be_odd = g.scene.target().bytes() == 1;
+  const auto is_refused = [&](const cuda::block_places& blocks) {
+    return encode(blocks).find("must be aligned") != std::string::npos;
+  };
+  const cuda::block_places& right = g.numbers_at.cache.blocks;
+  EXPECT_EQ(encode(right), "");
+  for (const auto member :
+       {&cuda::block_places::layer_stride_bytes, &cuda::block_places::block_stride_bytes}) {
+    cuda::block_places odd = right;
+    ++(odd.*member);
+    EXPECT_NE(is_refused(odd), may_be_odd);
+  }
+  cuda::block_places odd = right;
+  ++odd.base;
+  EXPECT_NE(is_refused(odd), may_be_odd);
+
+  std::vector<std::byte*> starts;
+  for (std::uint32_t layer = 0; layer < g.scene.geometry.layers; ++layer)
+    starts.push_back(right.base + layer * right.layer_stride_bytes);
+  const device_array<std::byte*> bases(starts);
+  ++odd.layer_stride_bytes;
+  odd.layer_bases_dev = bases.data();
+  EXPECT_EQ(encode(odd), "") << "layers have bases of their own";
+
+  const device_array<std::byte*> pointers(std::vector<std::byte*>(g.scene.items));  // all are null
+  odd.pointers_dev = pointers.data();
+  odd.layer_stride_bytes = right.layer_stride_bytes;
+  ++odd.block_stride_bytes;
+  EXPECT_EQ(encode(odd), "") << "items have pointers";
+}
+
 }  // namespace
 }  // namespace skv::gpu

@@ -33,6 +33,14 @@ struct block_places {
   SKV_HOST_DEVICE bool are_given() const {
     return base != nullptr || layer_bases_dev != nullptr || pointers_dev != nullptr;
   }
+  /// Is all of it a multiple of `bytes` that counts, as far as the host can see?
+  bool are_aligned(std::int64_t bytes) const {
+    const auto is = [bytes](std::int64_t a) { return a % bytes == 0; };
+    if (pointers_dev != nullptr) return is(layer_stride_bytes);
+    if (layer_bases_dev != nullptr) return is(block_stride_bytes);
+    return is(static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(base))) &&
+           is(layer_stride_bytes) && is(block_stride_bytes);
+  }
   SKV_HOST_DEVICE bool exists(std::uint32_t layer, std::uint32_t item) const {
     if (pointers_dev != nullptr) return pointer(layer, item) != nullptr;
     return indices_dev == nullptr || indices_dev[item] >= 0;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <skv/base/status.hpp>
 #include <skv/cuda/codec.hpp>
+#include <type_traits>
 
 namespace skv::cuda {
 
@@ -54,6 +55,7 @@ struct pool_ref {
     return arena + (std::size_t{number} << sector_bits);
   }
 };
+static_assert(std::is_trivially_copyable_v<pool_ref>, "it is a kernel's parameter");
 
 /// Which entries of a pool the blocks of a batch are. The caller chooses them, as it chooses the
 /// blocks of a paged cache: block `b` of layer `l` may well be entry `l * blocks + b`.
