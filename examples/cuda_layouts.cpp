@@ -57,9 +57,11 @@ struct allocations {
   allocations(std::size_t count, std::int64_t each) : bytes(static_cast<std::size_t>(each)) {
     while (dev.size() < count) dev.push_back(on_device<std::byte>(bytes));
   }
-  /// A device array of where those from `first` on begin.
-  std::byte* const* table(std::size_t first = 0) const {
-    return to_device(std::vector(dev.begin() + static_cast<std::ptrdiff_t>(first), dev.end()));
+  /// A device array of where those from `first` on begin, and so many bytes further.
+  std::byte* const* table(std::size_t first = 0, std::int64_t offset = 0) const {
+    std::vector bases(dev.begin() + static_cast<std::ptrdiff_t>(first), dev.end());
+    for (std::byte*& b : bases) b += offset;
+    return to_device(bases);
   }
 };
 
@@ -180,7 +182,7 @@ std::vector<std::byte> run(const std::string& name, format_id format,
     expect_ok(statuses);
     expect(full);
   }
-  std::printf("%-22s  %llu bytes packed%s: identical\n", name.c_str(),
+  std::printf("%-24s %llu bytes packed%s: identical\n", name.c_str(),
               static_cast<unsigned long long>(total), in_place_bytes != 0 ? ", and in place" : "");
   return bytes;
 }
@@ -218,12 +220,36 @@ int main() {
     k_and_v(name("FlashInfer"), flashinfer(layers_dev, blocks_dev, is_nhd), layers,
             array_of(is_nhd ? "B2NH" : "B2HN"), 2 * kPage);
   }
-  k_and_v("vLLM, all layers", vllm_all_layers(base, blocks_dev), all, array_of("BL2NH"), 2 * kPage);
-  k_and_v("vLLM, all layers, HND", vllm_all_layers_hnd(base, blocks_dev), all, array_of("BHL2N"),
-          0);
-  const allocations apart(2 * kLayers, kBlocks * kPage);  // K of all layers, then V
-  k_and_v("K and V apart", k_and_v_apart(apart.table(), apart.table(kLayers), blocks_dev), apart,
-          array_of("BNH"), 0);
+  for (const bool is_packed : {true, false}) {
+    const std::string name = is_packed ? "vLLM, all, packed" : "vLLM, all, planes";
+    k_and_v(name + ", NHD", vllm_all_layers(base, blocks_dev, is_packed), all,
+            array_of(is_packed ? "BLNH2" : "BL2NH"), 2 * kPage);
+    k_and_v(name + ", HND", vllm_all_layers_hnd(base, blocks_dev, is_packed), all,
+            array_of(is_packed ? "BHLN2" : "BHL2N"), 0);
+  }
+
+  // K and V apart, then planes described so: in place these need a codec for each.
+  const allocations pair(2 * kLayers, kBlocks * kPage);  // K of all layers, then V
+  for (const bool is_pair : {true, false}) {
+    const auto& memory = is_pair ? pair : layers;
+    const std::string name = is_pair ? "K and V apart" : "planes apart";
+    const paged_cache c =
+        k_and_v_apart(memory.table(),
+                      is_pair ? pair.table(kLayers) : layers.table(0, kBlocks * kPage), blocks_dev);
+    const places_of_rows rows = array_of(is_pair ? "BNH" : "2BNH");
+    k_and_v(name, c, memory, rows, 0);
+    for (const std::int64_t i : {0, 1}) {
+      paged_cache one;
+      one.tensors[0] = c.tensors[i];
+      const auto of_one = [&](row r) {
+        r.tensor = i;
+        return rows(r);
+      };
+      run(name + (i == 0 ? ", K" : ", V"), format_id::bf16,
+          {{i == 0 ? tensor_kind::k : tensor_kind::v, kHeads, kDim, 0}}, one, memory, of_one,
+          kPage);
+    }
+  }
 
   std::vector<std::int32_t> k_offsets, v_offsets;
   std::vector<std::byte*> pointers;

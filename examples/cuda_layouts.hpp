@@ -46,27 +46,33 @@ inline paged_cache vllm_packed(std::byte* const* layers_dev, const std::int32_t*
   return c;
 }
 
-/// vLLM, all layers in one allocation: [blocks, layers, 2, tokens, heads, dim].
-inline paged_cache vllm_all_layers(std::byte* base, const std::int32_t* blocks_dev) {
+/// vLLM, all layers in one allocation, packed: [blocks, layers, tokens, heads, 2 dim]; in planes:
+/// [blocks, layers, 2, tokens, heads, dim].
+inline paged_cache vllm_all_layers(std::byte* base, const std::int32_t* blocks_dev,
+                                   bool is_packed) {
   paged_cache c;
   c.blocks.base = base;
   c.blocks.layer_stride_bytes = 2 * kPage;
   c.blocks.block_stride_bytes = kLayers * 2 * kPage;
   c.blocks.indices_dev = blocks_dev;
-  c.tensors[0] = nhd(0);
-  c.tensors[1] = nhd(kPage);
+  for (std::int64_t i : {0, 1})
+    c.tensors[i] = is_packed ? tensor_place{i * kRow, kHeads * 2 * kRow, 2 * kRow} : nhd(i * kPage);
   return c;
 }
 
-/// The same in HND: [blocks, heads, layers, 2, tokens, dim]. A layer's block is in pieces.
-inline paged_cache vllm_all_layers_hnd(std::byte* base, const std::int32_t* blocks_dev) {
+/// The same in HND: [blocks, heads, layers, tokens, 2 dim], or [blocks, heads, layers, 2, tokens, dim]. A
+/// layer's block is in pieces.
+inline paged_cache vllm_all_layers_hnd(std::byte* base, const std::int32_t* blocks_dev,
+                                       bool is_packed) {
   constexpr std::int64_t kHead = kTokens * kRow;  // K, or V, of a head of a block
   paged_cache c;
   c.blocks.base = base;
   c.blocks.layer_stride_bytes = 2 * kHead;
   c.blocks.block_stride_bytes = kLayers * 2 * kPage;
   c.blocks.indices_dev = blocks_dev;
-  for (std::int64_t i : {0, 1}) c.tensors[i] = {i * kHead, kRow, kLayers * 2 * kHead};
+  for (std::int64_t i : {0, 1})
+    c.tensors[i] = is_packed ? tensor_place{i * kRow, 2 * kRow, kLayers * 2 * kHead}
+                             : tensor_place{i * kHead, kRow, kLayers * 2 * kHead};
   return c;
 }
 
