@@ -11,6 +11,11 @@
 // one item in one layer. Arrays of a batch are [layers][items], of the whole geometry also if the batch has
 // only some layers: a call then does for these what one for all does for them, and leaves what belongs to
 // others alone. Statuses on the device are bytes with the values of skv_status.
+//
+// Structures own nothing, and a call copies them; a captured graph keeps their values. What their pointers lead to
+// is read when the work runs, by every replay anew: it must stay until then, and may be changed in between. Nobody
+// checks that indices and pointers in arrays lead to memory that is there. Strides and offsets are bytes.
+// docs/layouts.md describes the caches of engines.
 #pragma once
 
 #include <skv/skv.h>
@@ -25,19 +30,22 @@ extern "C" {
 /// At most K, V and two more in a block.
 enum { SKV_CUDA_MAX_TENSORS = 4 };
 
-/// A tensor of every block, [tokens, heads, head_dim] of numbers; or bytes of any kind. Never grows.
+/// A tensor of every block, [tokens, heads, head_dim] of numbers, at most 65536 in a row of a token; or bytes of any
+/// kind. Never grows.
 typedef struct skv_cuda_tensor {
   skv_kind kind;
   uint32_t heads, head_dim;
-  /// Not 0: so many contiguous bytes of a block, no numbers, kept as they are.
+  /// Not 0: so many contiguous bytes of a block, no numbers, kept as they are, however many tokens it has. The
+  /// members above then count for nothing, and means have no place for them.
   uint32_t opaque_bytes;
 } skv_cuda_tensor;
 
-/// What every block consists of. May be shorter by the members from `tile_tokens` on.
+/// What every block consists of: the same for those who encode and decode. A tile has at most 1 MiB of numbers, a
+/// block at most 4096 tiles and 2 GiB. May be shorter by the members from `tile_tokens` on.
 typedef struct skv_cuda_geometry {
   size_t struct_size;
   uint32_t first_layer;   ///< of the model; the profile has scales for each layer
-  uint32_t layers;        ///< at least 1
+  uint32_t layers;        ///< 1 to 65536
   uint32_t tokens;        ///< per block, 1 to 65536
   uint32_t tensor_count;  ///< of `tensors`
   skv_cuda_tensor tensors[SKV_CUDA_MAX_TENSORS];
@@ -53,17 +61,18 @@ typedef struct skv_cuda_block_places {
   void* base;
   int64_t layer_stride_bytes;
   int64_t block_stride_bytes;
-  const int32_t* indices_dev;  ///< [items]; null: item i is block i; negative: the item is skipped
-  void* const* pointers_dev;   ///< [items] or [layers][pointer_layer_stride]; null in it: no block
+  const int32_t* indices_dev;    ///< [items]; null: item i is block i; negative: it is skipped
+  void* const* pointers_dev;     ///< [items] or [layers][pointer_layer_stride]; null in it: skipped
   int64_t pointer_layer_stride;  ///< between layers' pointers; 0: they are the same
   void* const* layer_bases_dev;  ///< [layers] of the geometry; null: layers begin at base
 } skv_cuda_block_places;
 
-/// Where a tensor lies in its block: channels are contiguous; tokens and heads have strides. Never grows.
+/// Where a tensor lies in its block: channels are contiguous; tokens and heads have strides. Everything is a
+/// multiple of the size of a number. Never grows.
 typedef struct skv_cuda_tensor_place {
-  int64_t offset_bytes;
+  int64_t offset_bytes;  ///< from the block's start, also beyond its end
   int64_t token_stride_bytes;
-  int64_t head_stride_bytes;
+  int64_t head_stride_bytes;  ///< of no account where there is one head
   /// Its own blocks, if it does not lie in those of its cache: K and V, or scales, in arrays of their own; all
   /// zero: it does. An item that one of a codec's tensors lacks is skipped in all of them.
   skv_cuda_block_places blocks;
@@ -76,22 +85,28 @@ typedef struct skv_cuda_paged_cache {
   skv_cuda_tensor_place tensors[SKV_CUDA_MAX_TENSORS];  ///< in the order of the geometry
 } skv_cuda_paged_cache;
 
-/// Some items. May be shorter by the members from `item_count_dev` on.
+/// Some items; in all layers of the geometry at most 2^31 - 1 blocks. Element (l, i) of an array is number
+/// l * items + i, however many items there are now; those of others are left alone. May be shorter by the members
+/// from `item_count_dev` on.
 typedef struct skv_cuda_batch {
   size_t struct_size;
-  uint32_t items;                    ///< in a captured graph the most there can be
-  uint32_t reserved;                 ///< 0
-  const uint32_t* item_count_dev;    ///< how many there are now; null: all
-  const uint32_t* token_counts_dev;  ///< [items], tokens in a block; null: all
-  uint32_t first_layer;              ///< of the geometry, whose own first one is 0
-  uint32_t layers;                   ///< from there on; 0: all
+  uint32_t items;                  ///< in a captured graph the most there can be
+  uint32_t reserved;               ///< 0
+  const uint32_t* item_count_dev;  ///< [1], how many there are now, at most `items`; null: all
+  /// [items], tokens in a block, the first ones; null: all. Others are neither read nor written. Decoding needs the
+  /// counts of encoding.
+  const uint32_t* token_counts_dev;
+  uint32_t first_layer;  ///< of the geometry, whose own first one is 0
+  uint32_t layers;       ///< from there on; 0: all
 } skv_cuda_batch;
 
 /// Where compressed blocks go, and what is said of each.
 ///
-/// Slots: a block's bytes go to the start of its slot if they are at most `slot_bytes`; otherwise its
-/// status is SKV_DOES_NOT_FIT, its size 0, and nothing is written there. Slots may be the raw blocks
-/// themselves (in place): one is only overwritten once all of the block is encoded and fits.
+/// Slots: a block's bytes go to the start of its slot if they are at most `slot_bytes`; otherwise its status is
+/// SKV_DOES_NOT_FIT, its size 0, and nothing is written there. Slots may be the raw blocks themselves (in place):
+/// one is only overwritten once all of the block is encoded and fits. What lies in the slot and is of no tensor may
+/// then be lost. Otherwise slots overlap neither each other nor what a call reads. Where K and V have blocks of
+/// their own, a codec for each codes them in place.
 /// Packed: blocks follow each other in the order of the batch, each at a multiple of 16; those of every call
 /// begin at `packed`.
 typedef struct skv_cuda_encoded_places {
@@ -102,10 +117,10 @@ typedef struct skv_cuda_encoded_places {
   void* packed;                 ///< at a multiple of 16
   uint64_t packed_bytes;        ///< room there
   skv_tile_record* records;     ///< [layers][items][skv_cuda_tiles_per_block]
-  uint32_t* sizes;              ///< [layers][items], bytes
-  uint8_t* statuses;            ///< [layers][items]: SKV_OK or SKV_DOES_NOT_FIT
-  uint64_t* offsets;            ///< [layers][items], where packed blocks begin
-  uint64_t* total_bytes;        ///< of all packed blocks, those that do not fit included
+  uint32_t* sizes;              ///< [layers][items], bytes; 0 for what is skipped
+  uint8_t* statuses;            ///< [layers][items]: SKV_OK (also: skipped) or SKV_DOES_NOT_FIT
+  uint64_t* offsets;            ///< [layers][items], bytes from `packed`; needed if that is given
+  uint64_t* total_bytes;        ///< [1], the same; of all blocks, those that do not fit included
 } skv_cuda_encoded_places;
 
 /// Where compressed blocks are, as encoding left them. The content of none of these arrays is trusted, but for
@@ -123,8 +138,8 @@ typedef struct skv_cuda_stored_places {
   const uint64_t* offsets;
 } skv_cuda_stored_places;
 
-/// Tokens and heads that are wanted: tiles that have none of them are not touched; tiles that have some
-/// are decoded whole.
+/// Tokens of every block and heads that are wanted: tiles that have none of them are not touched; tiles that have
+/// some are decoded whole, and opaque bytes always.
 typedef struct skv_cuda_wanted_range {
   size_t struct_size;
   uint32_t first_token, tokens;  ///< 0 tokens: all from first_token on
@@ -144,16 +159,16 @@ typedef struct skv_cuda_limits {
 /// tiles. Holds tables and scales in the memory of the device that was current when it was made, and
 /// must be used while that one is current.
 ///
-/// Immutable, counted by references: any number of threads and streams may use one at once, each call in
-/// flight with a workspace of its own: device memory at a multiple of 256, whose content does not matter
-/// and need not be kept. Work on a stream and graphs that captured calls hold no
-/// reference: keep one until the stream is done, and for each such graph until its last replay is.
+/// Immutable, counted by references: any number of threads and streams may use one at once, each call in flight
+/// with a workspace of its own: device memory at a multiple of 256, whose content does not matter and need not be
+/// kept, so that calls which follow each other on a stream may share it. Work on a stream and graphs that captured
+/// calls hold no reference: keep one until the stream is done, and for each such graph until its last replay is.
 typedef struct skv_cuda_codec skv_cuda_codec;
 
-/// Copies the profile's tables to the current device and waits for that; keeps what it needs of the
-/// profile. Fails with SKV_INVALID_ARGUMENT (also: a geometry that cannot be), SKV_WRONG_PROFILE (no
-/// scales for the geometry), SKV_UNSUPPORTED (no device, no memory on it, a block too large for it),
-/// SKV_OUT_OF_MEMORY (of the host).
+/// Copies the profile's tables to the current device and waits for that (not while a stream is captured); keeps
+/// what it needs of the profile. Fails with SKV_INVALID_ARGUMENT (also: a geometry that cannot be),
+/// SKV_WRONG_PROFILE (no scales for the geometry), SKV_UNSUPPORTED (no device, no memory on it, a block too large
+/// for it), SKV_OUT_OF_MEMORY (of the host).
 SKV_API skv_status skv_cuda_codec_create(const skv_profile* profile,
                                          const skv_cuda_geometry* geometry, skv_cuda_codec** codec);
 /// One more reference. Returns `codec`, which may be null.
@@ -175,13 +190,15 @@ SKV_API skv_status skv_cuda_workspace_bytes(const skv_cuda_codec* codec, uint32_
 
 // The calls enqueue on `stream` and return: no allocation on the device, no synchronisation, no read
 // of device memory by the host. They can be captured in a graph. The structures may go away when they
-// return; all device memory that they name must stay until the stream is done. A status other than SKV_OK
-// says what is wrong with the call, and nothing was enqueued, unless CUDA itself refused the launch
-// (SKV_UNSUPPORTED); what is wrong with a block is in its status, on the device.
+// return; all device memory that they name must stay until the stream is done, and for a graph until its last
+// replay is. A status other than SKV_OK says what is wrong with the call, and nothing was enqueued, unless CUDA
+// itself refused the launch (SKV_UNSUPPORTED); what is wrong with a block is in its status, on the device.
 
-/// Compresses the blocks of `numbers`. `means` is read only if the profile's means are given, and may be
-/// null otherwise; its tensors have the profile's mean format. In place no block may be in the batch twice:
-/// one would be read while the other is written over it, and its content be lost. Fails with
+/// Compresses the blocks of `numbers`, in the profile's target format. `means` is read only if the profile's means
+/// are given, and may be null otherwise; it has the geometry's tensors in the profile's mean format, in a layout of
+/// its own; an item that has no block there stays raw (SKV_DOES_NOT_FIT). `limits` null: none. In place no block
+/// may be in the batch twice: one would be read while the other is written over it, and its content be lost.
+/// Fails with
 /// - SKV_INVALID_ARGUMENT: a structure or pointer that is null or misaligned, arrays that are missing,
 ///   a workspace that is too small, layers that the geometry does not have, more than 2^31 - 1 blocks.
 /// - SKV_UNSUPPORTED: a member that this version does not know is not zero; CUDA refused the launch.
@@ -206,13 +223,14 @@ SKV_API skv_status skv_cuda_compact_async(const skv_cuda_codec* codec, const skv
                                           size_t workspace_bytes, const skv_cuda_limits* limits,
                                           void* stream);
 
-/// Restores what skv_cuda_encode_async wrote into `numbers`. `statuses` [layers][items] tells of each
-/// block: SKV_OK; SKV_DOES_NOT_FIT (it had stayed raw, and is not in this cache); SKV_TRUNCATED,
-/// SKV_CORRUPT, SKV_WRONG_PREDICTION (the numbers written are worth nothing); or what else in->statuses
-/// says of it. `in_place` (not 0): slots are the blocks of `numbers` themselves; then `wanted` must be null
-/// or everything, and no block in the batch twice: its content would be lost. A block that had stayed raw is
-/// then SKV_OK, and one that cannot be decoded keeps its compressed bytes. `wanted` null: everything. `statuses`
-/// may be in->statuses. Fails as skv_cuda_encode_async.
+/// Restores what skv_cuda_encode_async wrote into `numbers`, which may lie elsewhere and otherwise than what was
+/// encoded. The means must be the same bits. `statuses` [layers][items] tells of each block: SKV_OK (also:
+/// skipped); SKV_DOES_NOT_FIT (it had stayed raw, and is not in this cache); SKV_TRUNCATED, SKV_CORRUPT,
+/// SKV_WRONG_PREDICTION (the numbers written are worth nothing); or what else in->statuses says of it. `in_place`
+/// (not 0): slots are the blocks of `numbers` themselves; then `wanted` must be null or everything, and no block in
+/// the batch twice: its content would be lost. A block that had stayed raw is then SKV_OK, and one that cannot be
+/// decoded keeps its compressed bytes. `wanted` null: everything. `statuses` may be in->statuses. Fails as
+/// skv_cuda_encode_async.
 SKV_API skv_status skv_cuda_decode_async(const skv_cuda_codec* codec, const skv_cuda_batch* batch,
                                          const skv_cuda_stored_places* in,
                                          const skv_cuda_paged_cache* means,
@@ -339,9 +357,10 @@ SKV_API skv_status skv_cuda_pool_load_async(const skv_cuda_pool* pool, const skv
 
 /// skv_cuda_pool_load_async and then skv_cuda_decode_async: bytes are loaded into the slots of `places`, or, if
 /// these are the blocks of `numbers` themselves, `in_place` (not 0), and decoded from there. `statuses`
-/// [layers][items] are those of decoding; of blocks that could not be loaded they are those of loading (in
-/// place, SKV_OK if skipped). In place no block may be in the batch twice. `workspace_dev` is the codec's. Fails
-/// also with SKV_INVALID_ARGUMENT if the codec is of another geometry; where it is decoding that is refused, loading may have been enqueued.
+/// [layers][items] are those of decoding; of blocks that could not be loaded they are those of loading (in place,
+/// SKV_OK if skipped). In place no block may be in the batch twice. `workspace_dev` is the codec's. Fails also with
+/// SKV_INVALID_ARGUMENT if the codec is of another geometry; where it is decoding that is refused, loading may have
+/// been enqueued.
 SKV_API skv_status skv_cuda_pool_restore_async(
     const skv_cuda_pool* pool, const skv_cuda_codec* codec, const skv_cuda_batch* batch,
     const skv_cuda_pool_entries* entries, const skv_cuda_encoded_places* places,
@@ -372,9 +391,9 @@ SKV_API skv_status skv_cuda_pool_clear_async(const skv_cuda_pool* pool, void* st
 /// multiple of 256: a pass needs the same one, and batches of the same `items`, throughout. Until the pass is
 /// done nothing else may work there: it must be another workspace than that of the codec's calls.
 ///
-/// Layers and tensors are numbered as in the geometry, from 0; caches hold all of them, and the layers of a
-/// batch do not count. Tensors of the profile that are not in the geometry count as zeros, and so do blocks that are not there and tokens
-/// behind those of a block.
+/// Layers and tensors are numbered as in the geometry, from 0; caches hold all of them, and the layers of a batch
+/// do not count. Tensors of the profile that are not in the geometry count as zeros, and so do blocks that are not
+/// there and tokens behind those of a block.
 typedef struct skv_cuda_linear skv_cuda_linear;
 
 /// Copies the weights to the current device and waits for that. Fails with SKV_INVALID_ARGUMENT (also: a

@@ -16,8 +16,8 @@ struct pool_counts {
 };
 
 /// A pool as kernels see it: trivially copyable, valid as long as the pool. All pointers are device
-/// pointers. The compressed bytes of an entry are its sectors one after another, in the order of
-/// their numbers in `sectors_dev`; the last one may be filled in part.
+/// pointers; behind them is what the calls before on the stream left. The compressed bytes of an entry are its
+/// sectors one after another, in the order of their numbers in `sectors_dev`; the last one may be filled in part.
 struct pool_ref {
   std::byte* arena;            ///< [sectors][1 << sector_bits] bytes, at a multiple of 256
   std::uint32_t sector_bits;   ///< log2 of the bytes of a sector
@@ -57,12 +57,13 @@ struct pool_ref {
 };
 static_assert(std::is_trivially_copyable_v<pool_ref>, "it is a kernel's parameter");
 
-/// Which entries of a pool the blocks of a batch are. The caller chooses them, as it chooses the
-/// blocks of a paged cache: block `b` of layer `l` may well be entry `l * blocks + b`.
+/// Which entries of a pool the blocks of a batch are; `first` and `layer_stride` count entries. The caller
+/// chooses them, as it chooses the blocks of a paged cache: block `b` of layer `l` may well be entry `l * blocks + b`.
 struct pool_entries {
   std::int64_t first = 0;
   std::int64_t layer_stride = 0;
-  /// [items], on the device; null: item i is i. A negative index is no entry: the item is skipped.
+  /// [items], on the device, read when the work runs, as those of block_places; null: item i is i. A negative
+  /// index is no entry: the item is skipped.
   const std::int32_t* indices_dev = nullptr;
 
   SKV_HOST_DEVICE bool exists(std::uint32_t item) const {
@@ -75,9 +76,9 @@ struct pool_entries {
 };
 
 struct pool_options {
-  std::uint32_t sectors = 0;
+  std::uint32_t sectors = 0;         ///< at least 1
   std::uint32_t sector_bytes = 512;  ///< a power of two from 64 to 65536
-  std::uint32_t entries = 0;         ///< how many blocks there can be, whatever their size
+  std::uint32_t entries = 0;  ///< how many blocks there can be, whatever their size; at least 1
   /// Of a block: larger ones are not stored. 0: as many as any block needs. Each takes 4 bytes of
   /// every entry.
   std::uint32_t max_sectors = 0;
@@ -92,8 +93,10 @@ struct pool_options {
 ///     p.drop_async(batch, entries, statuses, stream);
 ///
 /// Batches, their arrays [layers][items] and their layers are those of a codec of the same geometry.
-/// Calls enqueue on `stream` and return, as those of codec; they can be captured in a graph. The
-/// owner of a pool may be used by one thread at a time.
+/// Calls enqueue on `stream`, return and fail as those of codec, and need no workspace, but for what decodes; they
+/// can be captured in a graph. The memory is on the device that was current when the pool was made, which must be
+/// current in calls. A pool may be used by one thread at a time, and must live until the calls, and the graphs that
+/// captured them, are done.
 ///
 /// store, drop and clear change the pool: they must follow each other on the device, on one stream
 /// or ordered by events, each after the restores of entries that it changes and before those that
@@ -102,8 +105,8 @@ struct pool_options {
 /// run at once, beside a store or drop of other entries.
 class pool {
  public:
-  /// Takes device memory, and waits until it is ready. Fails with invalid_argument (the geometry, the
-  /// options) or unsupported (no device, no memory there).
+  /// Takes device memory, all that there will be, and waits until it is ready. Fails with invalid_argument (the
+  /// geometry, the options), wrong_profile (no scales for the geometry) or unsupported (no device, no memory there).
   static result<pool> make(const profile_ptr& p, const block_geometry& geometry,
                            const pool_options& options);
   pool(pool&&) noexcept;
@@ -111,9 +114,9 @@ class pool {
   ~pool();
 
   pool_ref ref() const;
-  /// Of the device, all in all: the arena and what is known of its sectors and entries.
+  /// Bytes of the device, all in all: the arena and what is known of its sectors and entries.
   std::size_t memory_bytes() const;
-  /// Waits for `stream`. Fails with unsupported (an error of the device).
+  /// Waits for `stream`, which may not be captured. Fails with unsupported (an error of the device).
   result<pool_counts> read_counts(void* stream) const;
 
   /// Moves blocks that encode_async left (in slots, in place or packed) into the pool, with their
@@ -129,14 +132,16 @@ class pool {
 
   /// Copies blocks out of the pool, as encode_async would have left them in slots: bytes, records,
   /// sizes, statuses. These are ok; does_not_fit (skipped); invalid_argument (the entry holds
-  /// nothing, there is no such entry, or no slot with room for it). The pool keeps the blocks.
+  /// nothing, there is no such entry, or no slot with room for it). The pool keeps the blocks. Packed places are
+  /// refused; offsets and total_bytes are not used.
   result<done> load_async(const block_batch& batch, const pool_entries& entries,
                           const encoded_places& out, void* stream, launch_limits limits = {}) const;
 
   /// load_async and then coder.decode_async: bytes are loaded into slots, or into the blocks of
   /// `numbers` themselves (`in_place`), and decoded from there. `statuses` are those of decode_async;
   /// of blocks that could not be loaded they are those of load_async (in place, ok if skipped).
-  /// Fails with invalid_argument if the codec is of another geometry.
+  /// Fails with invalid_argument if the codec is of another geometry; where it is decoding that is refused, loading
+  /// has been enqueued. In place no page may be in the batch twice.
   result<done> restore_async(const codec& coder, const block_batch& batch,
                              const pool_entries& entries, const encoded_places& places,
                              const paged_cache& means, const paged_cache& numbers, bool in_place,
