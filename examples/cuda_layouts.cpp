@@ -168,7 +168,7 @@ std::vector<std::byte> run(const std::string& name, format_id format,
   expect_ok(statuses);
   expect(coded);
   const std::uint64_t total = to_host(out.total_bytes, 1)[0];
-  const std::vector<std::byte> bytes = to_host(out.packed, total);
+  std::vector<std::byte> bytes = to_host(out.packed, total);
 
   if (in_place_bytes != 0) {
     out.packed = nullptr;
