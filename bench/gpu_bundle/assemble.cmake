@@ -22,10 +22,10 @@ foreach(split IN ITEMS calibration evaluation)
 endforeach()
 file(WRITE ${FOLDER}/data/reference ${REFERENCE})
 
-set(host_libraries "^(ld-linux.*|linux-vdso|lib(c|m|dl|rt|pthread))\\.so")
+set(host_libraries "(ld-linux.*|linux-vdso|lib(c|m|dl|rt|pthread))\\.so")
 file(GET_RUNTIME_DEPENDENCIES EXECUTABLES ${TESTS} ${BENCH}
   RESOLVED_DEPENDENCIES_VAR needed UNRESOLVED_DEPENDENCIES_VAR missing
-  PRE_EXCLUDE_REGEXES ${host_libraries} POST_EXCLUDE_REGEXES "/(${host_libraries})")
+  PRE_EXCLUDE_REGEXES "^${host_libraries}" POST_EXCLUDE_REGEXES "/${host_libraries}")
 if(missing)
   message(FATAL_ERROR "not found: ${missing}")
 endif()

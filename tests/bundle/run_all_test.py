@@ -50,7 +50,7 @@ class run_all(unittest.TestCase):
     def test_reports_what_it_ran(self):
         status, output, report = self.run_with(
             sanitizer="echo '[       OK ] a.test (1 ms)'; [[ $2 != racecheck ]]")
-        for step in ("tests", "random"):
+        for step in ("tests", "far", "random"):
             self.assertEqual((report[step]["outcome"], report[step]["failed"]), ("ok", 0), output)
             self.assertGreater(report[step]["passed"], 0, output)
         self.assertEqual(report["bench"], "ok", output)
