@@ -34,19 +34,19 @@ kernel_entry entry_of() {
           policy_of(kKind, 0)};
 }
 
-/// The entry of Kernel<Target, source, mean, heads>, whose parameters are `Parameters`. `kApart`: without
-/// means, where heads lie apart.
+/// The entry of Kernel<Target, source, mean, heads>, which encodes or decodes, and whose parameters are
+/// `Parameters`.
 template <template <number_format, mean_source, number_format, head_layout> class Kernel,
-          class Parameters, format_id Target, kernel_kind kKind, kernel_kind kApart = kKind>
+          class Parameters, format_id Target, bool kEncode>
 kernel_entry entry_of(mean_source source, format_id mean, head_layout heads) {
   kernel_entry entry;
-  with_kernel(Target, source, mean, heads,
-              [&]<number_format T, mean_source S, number_format M, head_layout kHeads>() {
-                constexpr bool is_apart = kHeads == head_layout::apart && S == mean_source::none;
-                constexpr kernel_kind kUsed = is_apart ? kApart : kKind;
-                if constexpr (T.id == Target)
-                  entry = entry_of<Kernel<T, S, M, kHeads>, Parameters, kUsed>();
-              });
+  with_kernel(
+      Target, source, mean, heads,
+      [&]<number_format T, mean_source S, number_format M, head_layout kHeads>() {
+        if constexpr (T.id == Target)
+          entry =
+              entry_of<Kernel<T, S, M, kHeads>, Parameters, coding_kind_of(kEncode, S, kHeads)>();
+      });
   return entry;
 }
 

@@ -1,7 +1,9 @@
 // Tuning as data: how much of a multiprocessor a kernel takes. No byte depends on it.
 #pragma once
 
-#include <cstdint>
+#include <skv/predict/mean.hpp>
+
+#include "head_layout.hpp"
 
 namespace skv::cuda {
 
@@ -36,6 +38,13 @@ constexpr occupancy policy_of(kernel_kind kind, int architecture) {
     case kernel_kind::update: return {256, 256, 1024};
   }
   return {};
+}
+
+/// Of the kernel that encodes, or decodes.
+constexpr kernel_kind coding_kind_of(bool encode, mean_source source, head_layout heads) {
+  if (!encode) return kernel_kind::decode;
+  const bool is_apart = heads == head_layout::apart && source == mean_source::none;
+  return is_apart ? kernel_kind::encode_apart : kernel_kind::encode;
 }
 
 }  // namespace skv::cuda

@@ -23,8 +23,9 @@ def short_name(mangled):
     kind, target, source, rest = m.groups()
     mean = re.match(r".*?L\w*?(\d)ELj\d+ELj\d+E", rest)
     mean = FORMATS[mean.group(1)] if mean else "?"
-    rows = HEADS[re.search(r"head_layoutE(\d)E", rest).group(1)]
-    return "/".join([kind, FORMATS[target], SOURCES[source], mean, rows])
+    heads = re.search(r"head_layoutE(\d)E", rest)
+    heads = HEADS[heads.group(1)] if heads else "?"
+    return "/".join([kind, FORMATS[target], SOURCES[source], mean, heads])
 
 
 def sections(cubin):

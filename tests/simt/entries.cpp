@@ -13,13 +13,11 @@ using simt::entry_of;
 
 template <format_id Target>
 kernel_entry find_encode_kernel(mean_source source, format_id mean, head_layout heads) {
-  return entry_of<encode_kernel, encode_parameters, Target, kernel_kind::encode>(source, mean,
-                                                                                 heads);
+  return entry_of<encode_kernel, encode_parameters, Target, true>(source, mean, heads);
 }
 template <format_id Target>
 kernel_entry find_decode_kernel(mean_source source, format_id mean, head_layout heads) {
-  return entry_of<decode_kernel, decode_parameters, Target, kernel_kind::decode>(source, mean,
-                                                                                 heads);
+  return entry_of<decode_kernel, decode_parameters, Target, false>(source, mean, heads);
 }
 template kernel_entry find_encode_kernel<format_id::bf16>(mean_source, format_id, head_layout);
 template kernel_entry find_decode_kernel<format_id::bf16>(mean_source, format_id, head_layout);

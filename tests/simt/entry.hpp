@@ -23,16 +23,17 @@ cuda::kernel_entry entry_of() {
   return {&kernel, Kernel::shared_bytes, cuda::policy_of(kKind, 0)};
 }
 
-/// The entry of Kernel<Target, source, mean, heads>, whose parameters are `Parameters`.
+/// The entry of Kernel<Target, source, mean, heads>, which encodes or decodes.
 template <template <number_format, mean_source, number_format, cuda::head_layout> class Kernel,
-          class Parameters, format_id Target, cuda::kernel_kind kKind>
+          class Parameters, format_id Target, bool kEncode>
 cuda::kernel_entry entry_of(mean_source source, format_id mean, cuda::head_layout heads) {
   cuda::kernel_entry entry;
   cuda::with_kernel(
       Target, source, mean, heads,
       [&]<number_format T, mean_source S, number_format M, cuda::head_layout kHeads>() {
         if constexpr (T.id == Target)
-          entry = entry_of<Kernel<T, S, M, kHeads>, Parameters, kKind>();
+          entry = entry_of<Kernel<T, S, M, kHeads>, Parameters,
+                           cuda::coding_kind_of(kEncode, S, kHeads)>();
       });
   return entry;
 }

@@ -14,6 +14,8 @@
 #include <memory>
 #include <new>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "simt/entry.hpp"
 
