@@ -1,7 +1,7 @@
 // Caches whose layers and tensors lie in allocations of their own, as engines have them: one launch codes all.
 #include <gtest/gtest.h>
 
-#include "gpu/apart.hpp"
+#include "gpu/separate_blocks.hpp"
 
 namespace skv::gpu {
 namespace {
@@ -18,9 +18,9 @@ TEST_P(allocations, layers_and_tensors_may_lie_in_allocations_of_their_own) {
       geometry.layers = 3;
       const gpu_scene g(make_scene(GetParam(), geometry, 7, seed), layout,
                         page_layout::token_major);
-      apart numbers(g, g.numbers_at, g.cache, how);
-      const apart means(g, g.means_at, g.means,
-                        how == way::pointers ? way::layer_bases : way::pointers);
+      separate_blocks numbers(g, g.numbers_at, g.cache, how);
+      const separate_blocks means(g, g.means_at, g.means,
+                                  how == way::pointers ? way::layer_bases : way::pointers);
       // Slots as well, and in the other way.
       cuda::encoded_places out = g.places(output::slots);
       std::vector<std::byte*> slots;
@@ -84,7 +84,7 @@ TEST_P(allocations, opaque_bytes_may_lie_in_an_allocation_of_their_own) {
       SCOPED_TRACE(++seed);
       const gpu_scene g(make_scene(GetParam(), geometry_of_ranges(), 4, seed),
                         page_layout::token_major, page_layout::head_major);
-      apart numbers(g, g.numbers_at, g.cache, how, first);
+      separate_blocks numbers(g, g.numbers_at, g.cache, how, first);
       const cuda::encoded_places out = g.places(output::slots);
       ASSERT_TRUE(g.coder.encode_async(g.batch(), numbers.cache(), g.means_at.cache, out, g.room(),
                                        nullptr));
@@ -116,7 +116,7 @@ TEST_P(allocations, blocks_of_a_tensors_own_are_coded_in_place) {
       const gpu_scene g(make_scene(GetParam(), geometry_of({"", 16, {tensor}}), 5, seed),
                         page_layout::head_major, page_layout::token_major);
       const std::uint64_t room = g.ample_room(output::in_place);
-      apart numbers(g, g.numbers_at, g.cache, how);
+      separate_blocks numbers(g, g.numbers_at, g.cache, how);
       cuda::encoded_places out = g.places(output::in_place);
       out.slots = numbers.cache().tensors[0].blocks;
       const mirror raw = g.read_back();
@@ -141,7 +141,7 @@ TEST_P(allocations, blocks_of_a_tensors_own_are_coded_in_place) {
 TEST_P(allocations, an_item_without_one_of_its_tensors_is_skipped) {
   const gpu_scene g(random_scene(GetParam(), 70), page_layout::token_major,
                     page_layout::token_major);
-  const apart numbers(g, g.numbers_at, g.cache, way::layer_bases);
+  const separate_blocks numbers(g, g.numbers_at, g.cache, way::layer_bases);
   std::vector<std::int32_t> order = g.order;
   order[0] = -1;
   const device_array<std::int32_t> without_first{std::span<const std::int32_t>(order)};

@@ -10,10 +10,14 @@ namespace {
 constexpr std::int64_t kFar = (std::int64_t{1} << 32) + (3 << 16) + 64;
 constexpr std::int64_t kHalf = (std::int64_t{3} << 30) + 64;  // below 2^32, but not twice it
 
+// The third of three heads is beyond 2^31, and all within 2^32: head_layout::one_group.
+constexpr std::int64_t kThird = 0xffffffff / 3 / kGroupNumbers * kGroupNumbers;
+
 struct far_strides {
   const char* name;
   std::int64_t block = 0, token = 0, head = 0, tensor = 0;  ///< 0: as the layout has them
   bool by_pointers = false;
+  std::uint32_t head_dim = 40;
 };
 
 constexpr far_strides kCases[] = {
@@ -24,6 +28,7 @@ constexpr far_strides kCases[] = {
     {"tokens_backwards", 0, -kFar},
     {"heads", 0, 0, kFar},
     {"heads_backwards", 0, 0, -kHalf},
+    {"heads_of_a_group", 0, 0, kThird, 0, false, kGroupNumbers},
     {"tensors", 0, 0, 0, 3 * kFar},
     {"tensors_backwards", 0, 0, 0, -3 * kFar},
 };
@@ -33,16 +38,16 @@ INSTANTIATE_TEST_SUITE_P(cases, far_apart, testing::ValuesIn(kCases),
                          [](const auto& p) { return std::string(p.param.name); });
 
 /// Far more memory than is touched; null where the device does not have it.
-class far_memory {
+class far_allocation {
  public:
-  far_memory() {
+  far_allocation() {
     if (cudaMalloc(&memory_, 8 * kFar) == cudaSuccess) return;
     memory_ = nullptr;
     cudaGetLastError();
   }
-  far_memory(const far_memory&) = delete;
-  far_memory& operator=(const far_memory&) = delete;
-  ~far_memory() { cudaFree(memory_); }
+  far_allocation(const far_allocation&) = delete;
+  far_allocation& operator=(const far_allocation&) = delete;
+  ~far_allocation() { cudaFree(memory_); }
 
   bool exists() const { return memory_ != nullptr; }
   std::byte* middle() const { return static_cast<std::byte*>(memory_) + 4 * kFar; }
@@ -51,8 +56,10 @@ class far_memory {
   void* memory_ = nullptr;
 };
 
-paged_scene scene_of(coding_id id, std::uint64_t seed) {
-  return make_scene(id, geometry_of({"", 4, {k(3, 40), v(3, 40)}, 3, 3, 2}), 3, seed);
+paged_scene scene_of(coding_id id, std::uint32_t head_dim, std::uint64_t seed) {
+  const std::uint32_t tile_heads = head_dim == kGroupNumbers ? 3 : 2;
+  return make_scene(id, geometry_of({"", 4, {k(3, head_dim), v(3, head_dim)}, 3, 3, tile_heads}), 3,
+                    seed);
 }
 
 /// Calls f(logical tensor, where in it, where it lies, bytes) for every row of the batch in a cache.
@@ -64,13 +71,13 @@ void each_row(const gpu_scene& g, const cuda::paged_cache& cache, number_format 
 }
 
 TEST_P(far_apart, blocks_are_the_cpu_codecs_and_come_back) {
-  const far_memory memory;
+  const far_allocation memory;
   if (!memory.exists()) GTEST_SKIP() << "no 34 GB of memory to lie apart in";
   std::uint64_t seed = 0;
   for (const coding_id id : all_codings()) {
     SCOPED_TRACE(name_of(id));
     ++seed;
-    gpu_scene g(scene_of(id, seed), page_layout::token_major,
+    gpu_scene g(scene_of(id, GetParam().head_dim, seed), page_layout::token_major,
                 seed % 2 == 0 ? page_layout::token_major : page_layout::head_major);
     g.set_indices({0, 2, 1});
     const auto placed = [&](cuda::paged_cache cache, std::ptrdiff_t at) {

@@ -1,9 +1,9 @@
 // Linear propagation on a device: the CPU's means and, with the codec, its bytes; and back.
 #include <gtest/gtest.h>
 
-#include "gpu/apart.hpp"
 #include "gpu/coded_tensors.hpp"
 #include "gpu/linear_pass.hpp"
+#include "gpu/separate_blocks.hpp"
 
 namespace skv::gpu {
 namespace {
@@ -55,9 +55,9 @@ TEST_P(gpu_linear, tensors_may_have_blocks_of_their_own) {
   const linear_pass p(linear_scene(GetParam(), 15), page_layout::token_major,
                       page_layout::head_major);
   const gpu_scene& g = p.g;
-  const apart numbers(g, g.numbers_at, g.cache, way::layer_bases);
-  const apart bases(g, g.means_at, p.bases, way::pointers);
-  apart means(g, g.means_at, g.means, way::layer_bases);
+  const separate_blocks numbers(g, g.numbers_at, g.cache, way::layer_bases);
+  const separate_blocks bases(g, g.means_at, p.bases, way::pointers);
+  separate_blocks means(g, g.means_at, g.means, way::layer_bases);
   if (GetParam().has_outside) {
     cuda::paged_cache draft = p.draft_at();
     draft.tensors[0].blocks = std::exchange(draft.blocks, {});

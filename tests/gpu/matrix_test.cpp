@@ -27,13 +27,6 @@ TEST_P(gpu_shaped, blocks_are_the_cpu_codecs_and_come_back) {
     });
 }
 
-constexpr coding_id kSomeCodings[] = {
-    {format_id::bf16, mean_source::given, format_id::bf16},
-    {format_id::e4m3, mean_source::given, format_id::bf16},
-    {format_id::fp16, mean_source::none, format_id::fp16},
-    {format_id::e5m2, mean_source::previous_token, format_id::e5m2},
-};
-
 class gpu_batches : public on_device<testing::TestWithParam<output>> {};
 INSTANTIATE_TEST_SUITE_P(outputs, gpu_batches, testing::ValuesIn(kOutputs), [](const auto& p) {
   return std::string(p.param == output::in_place ? "in_place" : to_string(p.param));
@@ -43,8 +36,9 @@ TEST_P(gpu_batches, skip_items_without_a_block) {
   for (std::uint64_t seed = 1; seed <= 8; ++seed)
     for (const bool pointers : {false, true}) {
       SCOPED_TRACE(std::to_string(seed) + (pointers ? ", pointers" : ", indices"));
-      gpu_scene g(make_scene(kSomeCodings[seed % 4], small_geometry(), 5, seed),
-                  page_layout::token_major, page_layout::head_major);
+      gpu_scene g(
+          make_scene(kSomeCodings[seed % std::size(kSomeCodings)], small_geometry(), 5, seed),
+          page_layout::token_major, page_layout::head_major);
       random_source random(seed);
       std::vector<std::int32_t> indices = g.order;
       for (std::int32_t& i : indices)
@@ -60,8 +54,9 @@ TEST_P(gpu_batches, skip_items_without_a_block) {
 TEST_P(gpu_batches, have_as_many_items_as_the_device_says) {
   for (const std::uint32_t items : {0u, 1u, 3u, 4u, 1000u}) {
     SCOPED_TRACE(items);
-    gpu_scene g(make_scene(kSomeCodings[items % 4], small_geometry(), 4, items),
-                page_layout::token_major, page_layout::two_planes);
+    gpu_scene g(
+        make_scene(kSomeCodings[items % std::size(kSomeCodings)], small_geometry(), 4, items),
+        page_layout::token_major, page_layout::two_planes);
     g.set_item_count(items);
     g.forget();
     const mirror before = g.read_back();

@@ -11,10 +11,10 @@ enum class way { layer_bases, pointers };
 
 /// The blocks of a cache taken apart: [tensors][layers], an allocation each of [blocks][bytes of the tensor].
 /// The tensors before `first` stay where they are.
-class apart {
+class separate_blocks {
  public:
-  apart(const gpu_scene& g, const laid_out& at, const device_array<std::byte>& from, way how,
-        std::uint32_t first = 0)
+  separate_blocks(const gpu_scene& g, const laid_out& at, const device_array<std::byte>& from,
+                  way how, std::uint32_t first = 0)
       : scene_(g), at_(at), cache_(at.cache), first_(first) {
     const cuda::block_geometry& geometry = g.scene.geometry;
     if (first == 0) cache_.blocks = {};

@@ -7,16 +7,6 @@
 namespace skv::simt {
 namespace {
 
-// One of each kind: alone with a plane and without, after the previous token, given in the same
-// format and in another.
-constexpr coding_id kSomeCodings[] = {
-    {format_id::bf16, mean_source::given, format_id::bf16},
-    {format_id::fp16, mean_source::none, format_id::fp16},
-    {format_id::e4m3, mean_source::given, format_id::bf16},
-    {format_id::e4m3, mean_source::previous_token, format_id::e4m3},
-    {format_id::e5m2, mean_source::none, format_id::e5m2},
-};
-
 class shaped : public testing::TestWithParam<shape> {};
 INSTANTIATE_TEST_SUITE_P(shapes, shaped, testing::ValuesIn(shapes()),
                          [](const auto& p) { return p.param.name; });
@@ -79,7 +69,7 @@ TEST_P(batches, skip_items_without_a_block) {
   for (std::uint64_t seed = 1; seed <= 8; ++seed)
     for (const bool pointers : {false, true}) {
       SCOPED_TRACE(std::to_string(seed) + (pointers ? ", pointers" : ", indices"));
-      const coding_id id = kSomeCodings[seed % 5];
+      const coding_id id = kSomeCodings[seed % std::size(kSomeCodings)];
       device_scene d(make_scene(id, small_geometry(), 5, seed), page_layout::token_major,
                      page_layout::head_major, seed);
       random_source random(seed);
@@ -125,7 +115,7 @@ TEST_P(batches, have_as_many_items_as_the_device_says) {
 TEST_P(batches, come_out_the_same_in_every_order) {
   for (std::uint64_t seed = 1; seed <= 25; ++seed) {
     SCOPED_TRACE(seed);
-    device_scene d(make_scene(kSomeCodings[seed % 5], small_geometry(), 4, 1),
+    device_scene d(make_scene(kSomeCodings[seed % std::size(kSomeCodings)], small_geometry(), 4, 1),
                    page_layout::head_major, page_layout::interleaved, 1);
     const grid g{seed, 1 + static_cast<std::uint32_t>(seed % 7),
                  1 + static_cast<std::uint32_t>(seed % 4)};

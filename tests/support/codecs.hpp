@@ -22,6 +22,16 @@ inline std::vector<coding_id> all_combinations() {
         ids.push_back({target.id, source, mean.id});
   return ids;
 }
+/// One of each kind: alone with a plane and without, after the previous token, given in the same format and
+/// in another.
+inline constexpr coding_id kSomeCodings[] = {
+    {format_id::bf16, mean_source::given, format_id::bf16},
+    {format_id::fp16, mean_source::none, format_id::fp16},
+    {format_id::e4m3, mean_source::given, format_id::bf16},
+    {format_id::e4m3, mean_source::previous_token, format_id::e4m3},
+    {format_id::e5m2, mean_source::none, format_id::e5m2},
+};
+
 inline std::vector<coding_id> all_codings() {
   std::vector<coding_id> ids;
   for (const coding_id id : all_combinations())

@@ -50,8 +50,8 @@ struct row_view {
   }
 };
 
-/// The same rows for those who ask only for numbers of one group of steps (tile/block_image.hpp), which
-/// begins with number `first` of `token`: of rows that compute a place once for all of them.
+/// Rows of which only numbers of one group of steps (tile/block_image.hpp) will be asked, from number `first` of
+/// `token` on; some compute its place once.
 template <class Rows>
 SKV_INLINE auto in_group(const Rows& rows, std::uint32_t token, std::uint32_t first) {
   if constexpr (requires { rows.in_group(token, first); })

@@ -37,7 +37,7 @@ struct block_places {
   SKV_HOST_DEVICE bool are_given() const {
     return base != nullptr || layer_bases_dev != nullptr || pointers_dev != nullptr;
   }
-  /// Is all of it a multiple of `bytes` that counts, as far as the host can see?
+  /// Is everything that counts, and that the host can see, a multiple of `bytes`?
   bool are_aligned(std::int64_t bytes) const {
     const auto is = [bytes](std::int64_t a) { return a % bytes == 0; };
     if (pointers_dev != nullptr) return is(layer_stride_bytes);
