@@ -43,11 +43,9 @@ struct page_rows {
   std::uint32_t head_inverse;  ///< of tensor_plan
 
   /// A lane's place in a group is computed once for all steps.
-  SKV_DEVICE auto in_group(std::uint32_t token, std::uint32_t first) const {
-    if constexpr (kHeads == head_layout::one_group)
-      return page_group<Element>{group(token, first), first};
-    else
-      return *this;
+  SKV_DEVICE auto in_group(std::uint32_t token, std::uint32_t first) const
+      requires(kHeads == head_layout::one_group) {
+    return page_group<Element>{group(token, first), first};
   }
 
   template <class Lanes>

@@ -53,11 +53,11 @@ struct row_view {
 /// Rows of which only numbers of one group of steps (tile/block_image.hpp) will be asked, from number `first` of
 /// `token` on; some compute its place once.
 template <class Rows>
-SKV_INLINE auto in_group(const Rows& rows, std::uint32_t token, std::uint32_t first) {
+SKV_INLINE decltype(auto) in_group(const Rows& rows, std::uint32_t token, std::uint32_t first) {
   if constexpr (requires { rows.in_group(token, first); })
     return rows.in_group(token, first);
   else
-    return rows;
+    return (rows);
 }
 
 }  // namespace skv

@@ -32,8 +32,11 @@ struct previous_token_mean {
   static constexpr bool kOutside = false;
   Rows rows;
 
-  SKV_INLINE auto in_group(std::uint32_t token, std::uint32_t first) const {
-    const auto group = skv::in_group(rows, token - (token != 0), first);
+  SKV_INLINE auto in_group(std::uint32_t token, std::uint32_t first) const requires requires {
+    rows.in_group(token, first);
+  }
+  {
+    const auto group = rows.in_group(token - (token != 0), first);
     return previous_token_mean<std::remove_const_t<decltype(group)>>{group};
   }
 
@@ -53,8 +56,11 @@ struct given_mean {
   static constexpr bool kOutside = true;
   Rows rows;
 
-  SKV_INLINE auto in_group(std::uint32_t token, std::uint32_t first) const {
-    const auto group = skv::in_group(rows, token, first);
+  SKV_INLINE auto in_group(std::uint32_t token, std::uint32_t first) const requires requires {
+    rows.in_group(token, first);
+  }
+  {
+    const auto group = rows.in_group(token, first);
     return given_mean<std::remove_const_t<decltype(group)>>{group};
   }
 

@@ -50,8 +50,8 @@ struct tile_decoder {
   SKV_INLINE void group(std::uint32_t token, std::uint32_t first, std::uint32_t count,
                         std::uint32_t steps, std::uint32_t tail_at, const Rows& all_rows,
                         const Mean& all_means, const Scales& scales, const std::byte* plane) {
-    const auto rows = in_group(all_rows, token, first);
-    const auto mean = in_group(all_means, token, first);
+    const auto& rows = in_group(all_rows, token, first);
+    const auto& mean = in_group(all_means, token, first);
     u32 escapes[kParts];  // a bit for every step
     for (u32& e : escapes) e = u32(0);
     const tile_hash<Lanes> hash_before = data_hash;

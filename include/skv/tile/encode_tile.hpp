@@ -40,8 +40,8 @@ struct tile_encoder {
   SKV_INLINE void group(std::uint32_t token, std::uint32_t first, std::uint32_t count,
                         std::uint32_t steps, const Rows& all_rows, const Mean& all_means,
                         const Scales& scales, std::byte* plane) {
-    const auto rows = in_group(all_rows, token, first);
-    const auto mean = in_group(all_means, token, first);
+    const auto& rows = in_group(all_rows, token, first);
+    const auto& mean = in_group(all_means, token, first);
     using active_lanes = skv::active_lanes<Lanes, kAll>;
     const auto left = [&](std::uint32_t k) { return kAll ? kLanes : count - k * kLanes; };
 
