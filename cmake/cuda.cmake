@@ -26,6 +26,7 @@ function(skv_add_kernels name)
     $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20 -Werror=all-warnings>)
   target_link_libraries(skv_cuda_${name} PRIVATE skv::skv)
   target_sources(skv_cuda PRIVATE $<TARGET_OBJECTS:skv_cuda_${name}>)
+  set_property(GLOBAL APPEND PROPERTY SKV_KERNEL_OBJECTS $<TARGET_OBJECTS:skv_cuda_${name}>)
 endfunction()
 
 # Every format's kernels are objects of their own, for they take long to compile.

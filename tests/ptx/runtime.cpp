@@ -1,5 +1,5 @@
-// A stand-in for the CUDA runtime: host code runs as it does on a device, its kernels under the SIMT
-// executor. Memory of the device is memory of the host between red zones; streams run their work at
+// A stand-in for the CUDA runtime: host code runs as it does on a device, its kernels as the PTX that nvcc made of
+// them. Memory of the device is memory of the host between red zones; streams run their work at
 // once, or, while they are captured, keep it for the graph: what a device refuses then (allocations,
 // waits, the legacy stream) is refused here, and ends the capture. Only what this project calls is here.
 #include <cuda_runtime_api.h>
@@ -17,7 +17,9 @@
 #include <utility>
 #include <vector>
 
-#include "simt/entry.hpp"
+#include "ptx/machine.hpp"
+#include "ptx/registered.hpp"
+#include "simt/buffer.hpp"
 
 using namespace skv;
 
@@ -95,6 +97,19 @@ std::map<const void*, std::size_t>& dynamic_limits() {
   return all;
 }
 
+/// All memory of the device.
+ptx::memory_map device_memory() {
+  ptx::memory_map all;
+  const auto add = [&](const void* memory, std::size_t bytes) {
+    const auto begin = reinterpret_cast<std::uintptr_t>(memory);
+    all.push_back({begin, begin + bytes});
+  };
+  for (const auto& [memory, made] : allocations()) add(memory, made.size());
+  for (const auto& [memory, bytes] : reservations()) add(memory, bytes);
+  std::sort(all.begin(), all.end(), [](auto a, auto b) { return a.begin < b.begin; });
+  return all;
+}
+
 }  // namespace
 
 extern "C" {
@@ -118,7 +133,7 @@ cudaError_t cudaGetLastError() { return cudaSuccess; }
 // --- the device ---------------------------------------------------------------------------------
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  *count = ptx::are_readable() ? 1 : 0;
   return cudaSuccess;
 }
 cudaError_t cudaGetDevice(int* device) {
@@ -141,7 +156,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   *properties = {};
-  std::strcpy(properties->name, "no device: fibers");
+  std::strcpy(properties->name, "no device: PTX");
   properties->multiProcessorCount = kMultiprocessors;
   return cudaSuccess;
 }
@@ -224,16 +239,17 @@ cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void**
   const auto limit = dynamic_limits().find(function);
   if (shared_bytes > (limit == dynamic_limits().end() ? kDefaultSharedBytes : limit->second))
     return cudaErrorInvalidValue;
-  const auto& kernel = *static_cast<const simt::stand_in*>(function);
   const auto* const first = static_cast<const std::byte*>(arguments[0]);
+  const ptx::registered_kernel kernel = ptx::find_registered(function);
+  const std::vector<std::byte> given(first, first + kernel.code.parameter_bytes);
   const simt::launch_shape shape{grid.x, block.x, shared_bytes, ++seed};
-  return submit(stream,
-                [&kernel, shape, parameters = std::vector(first, first + kernel.parameter_bytes)] {
-                  const simt::report r = kernel.run(shape, parameters.data());
-                  if (r) return cudaSuccess;
-                  std::fprintf(stderr, "a kernel failed: %s\n", r.message.c_str());
-                  return cudaErrorLaunchFailure;
-                });
+  return submit(stream, [kernel, shape, given] {
+    const simt::report r =
+        ptx::launch(kernel.of, kernel.code, shape, given.data(), device_memory());
+    if (r) return cudaSuccess;
+    std::fprintf(stderr, "a kernel failed: %s\n", r.message.c_str());
+    return cudaErrorLaunchFailure;
+  });
 }
 
 // --- streams, graphs, events --------------------------------------------------------------------

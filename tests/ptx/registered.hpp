@@ -1,0 +1,18 @@
+// The kernels that nvcc left in this program, as PTX.
+#pragma once
+
+#include "ptx/kernel.hpp"
+
+namespace skv::ptx {
+
+/// Is there PTX for all of them, in a way that is understood?
+bool are_readable();
+
+struct registered_kernel {
+  const program& of;
+  const kernel& code;
+};
+/// That of a function that the host launches. Throws std::runtime_error if its text is not understood.
+registered_kernel find_registered(const void* host);
+
+}  // namespace skv::ptx
