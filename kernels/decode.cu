@@ -8,8 +8,8 @@ namespace skv::cuda {
 template <>
 kernel_entry find_decode_kernel<format_id::SKV_TARGET>(mean_source source, format_id mean,
                                                        head_layout heads) {
-  return entry_of<decode_kernel, decode_parameters, format_id::SKV_TARGET, false>(source, mean,
-                                                                                  heads);
+  return entry_of<decode_kernel, decode_parameters, format_id::SKV_TARGET, kernel_kind::decode>(
+      source, mean, heads);
 }
 
 }  // namespace skv::cuda

@@ -100,23 +100,23 @@ struct decode_kernel : decode_parameters {
       before += round_up(records[t].bytes(), kTileAlign) / kTileAlign;
     const std::uint64_t at = std::uint64_t{device::sum(before)} * kTileAlign;
     if (at + record.bytes() > s.size) return status::truncated;
-    const std::byte* const bytes = (staged == nullptr ? s.bytes : staged) + at;
+    const std::byte* const bytes = in_device_memory((staged == nullptr ? s.bytes : staged) + at);
 
     if (plan.tensors[p.tensor].opaque_bytes != 0) {
       if (record.mode() != tile_mode::raw || record.bytes() != p.shape.width ||
           record.tail_steps() != 0 || record.prediction_hash != 0)
         return status::corrupt;
       const row_view<const std::uint8_t> kept{bytes, 0};
-      detail::copy_rows<warp_lanes>(p.shape, kept,
-                                    row_view<std::uint8_t>{p.in(numbers, layer, item), 0});
+      detail::copy_rows<warp_lanes>(
+          p.shape, kept, row_view<std::uint8_t>{in_device_memory(p.in(numbers, layer, item)), 0});
       return hash_tile<warp_lanes>(p.shape, kept) == record.data_hash ? status::ok
                                                                       : status::corrupt;
     }
-    page_rows<const pattern_of<Mean>, kHeads> mean_rows{};
+    page_rows<const pattern_of<Mean>, kHeads, true> mean_rows{};
     if constexpr (Source == mean_source::given) {
       if (!exists(plan, means, layer, item)) return status::wrong_prediction;
-      mean_rows = rows_of<const pattern_of<Mean>, kHeads>(plan, p, means, layer, item,
-                                                          kHeads != head_layout::one_row);
+      mean_rows = rows_of<const pattern_of<Mean>, kHeads, true>(plan, p, means, layer, item,
+                                                                kHeads != head_layout::one_row);
     }
     return restore_tile<warp_lanes, coding, Source>(
         p.shape, record, bytes, rows_of<number_type, kHeads>(plan, p, numbers, layer, item),

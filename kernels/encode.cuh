@@ -83,18 +83,22 @@ struct encode_kernel : encode_parameters {
     const tile_place p = of_warp(place_of(plan, tile, batch.tokens(b.item, plan.tokens)));
     if (p.shape.tokens == 0) return s;
     if (plan.tensors[p.tensor].opaque_bytes != 0) {
-      const row_view<const std::uint8_t> bytes{p.in(numbers, b.layer, b.item), 0};
+      const row_view<const std::uint8_t> bytes{in_device_memory(p.in(numbers, b.layer, b.item)), 0};
       const row_view<std::uint8_t> kept{room, 0};
       s.record.data_hash = hash_tile<warp_lanes>(p.shape, bytes);
       detail::copy_rows<warp_lanes>(p.shape, bytes, kept);
       s.head_bytes = p.shape.width;
       s.record.packed = tile_record::pack(tile_mode::raw, p.shape.width);
     } else {
-      page_rows<const pattern_of<Mean>, kHeads> mean_rows{};
+      page_rows<const pattern_of<Mean>, kHeads, true> mean_rows{};
       if constexpr (Source == mean_source::given)
-        mean_rows = rows_of<const pattern_of<Mean>, kHeads>(plan, p, means, b.layer, b.item);
+        mean_rows = rows_of<const pattern_of<Mean>, kHeads, true>(plan, p, means, b.layer, b.item);
       s = stage_tile<warp_lanes, coding, Source>(
-          p.shape, rows_of<const number_type, kHeads>(plan, p, numbers, b.layer, b.item), mean_rows,
+          p.shape,
+          rows_of<const number_type, kHeads>(
+              plan, p, numbers, b.layer, b.item,
+              kHeads != head_layout::apart || sizeof(number_type) != 2),
+          mean_rows,
           channels_of(plan, channels_dev, p, b.layer,
                       kHeads == head_layout::one_row || Source != mean_source::none),
           table, room, room + kStateBytes);

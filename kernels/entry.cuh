@@ -37,16 +37,14 @@ kernel_entry entry_of() {
 /// The entry of Kernel<Target, source, mean, heads>, which encodes or decodes, and whose parameters are
 /// `Parameters`.
 template <template <number_format, mean_source, number_format, head_layout> class Kernel,
-          class Parameters, format_id Target, bool kEncode>
+          class Parameters, format_id Target, kernel_kind kKind>
 kernel_entry entry_of(mean_source source, format_id mean, head_layout heads) {
   kernel_entry entry;
-  with_kernel(
-      Target, source, mean, heads,
-      [&]<number_format T, mean_source S, number_format M, head_layout kHeads>() {
-        if constexpr (T.id == Target)
-          entry =
-              entry_of<Kernel<T, S, M, kHeads>, Parameters, coding_kind_of(kEncode, S, kHeads)>();
-      });
+  with_kernel(Target, source, mean, heads,
+              [&]<number_format T, mean_source S, number_format M, head_layout kHeads>() {
+                if constexpr (T.id == Target)
+                  entry = entry_of<Kernel<T, S, M, kHeads>, Parameters, kKind>();
+              });
   return entry;
 }
 

@@ -30,7 +30,7 @@ struct page_group {
 
 /// Rows of a tile in a page. Made by the lane that uses it: `data` is where the lane's own numbers begin,
 /// so that the address of one is a single multiply-add.
-template <class Element, head_layout kHeads>
+template <class Element, head_layout kHeads, bool kAreMeans>
 struct page_rows {
   /// Of whole groups; with places to compute for each, a step needs more registers.
   static constexpr std::int32_t kStepsAtOnce = kHeads == head_layout::apart ? 2 : kGroupSteps;
@@ -46,6 +46,12 @@ struct page_rows {
   SKV_DEVICE auto in_group(std::uint32_t token, std::uint32_t first) const
       requires(kHeads == head_layout::one_group) {
     return page_group<Element>{group(token, first), first};
+  }
+  /// The row's is; with that of the means kept, too, decoding needs more registers than there are.
+  SKV_DEVICE page_rows in_group(std::uint32_t token, std::uint32_t /*first*/) const
+      requires(kHeads == head_layout::apart) {
+    std::byte* const row = data + token * token_stride_bytes;
+    return {kAreMeans ? row : device::keep(row), 0, head_gap_bytes, head_inverse};
   }
 
   template <class Lanes>
@@ -106,19 +112,18 @@ SKV_DEVICE tile_place of_warp(tile_place p) {
 
 /// `keep`: the compiler keeps the address rather than its summands, which need more registers; where
 /// there are enough, it knows better.
-template <class Element, head_layout kHeads>
-SKV_DEVICE page_rows<Element, kHeads> rows_of(const block_plan& plan, const tile_place& p,
-                                              const paged_cache& cache, std::uint32_t layer,
-                                              std::uint32_t item, bool keep = true) {
+template <class Element, head_layout kHeads, bool kAreMeans = false>
+SKV_DEVICE auto rows_of(const block_plan& plan, const tile_place& p, const paged_cache& cache,
+                        std::uint32_t layer, std::uint32_t item, bool keep = true) {
   constexpr std::int64_t kBytes = sizeof(Element);
   const tensor_place& t = cache.tensors[p.tensor];
   const tensor_plan& of = plan.tensors[p.tensor];
   std::byte* data = p.in(cache, layer, item) + device::lane() * sizeof(Element);
-  if (keep) data = device::keep(data);
+  data = keep ? device::keep(data) : in_device_memory(data);
   std::int64_t gap = t.head_stride_bytes - of.head_dim * kBytes;
   if constexpr (kHeads == head_layout::one_group)  // those of another size are a row
     gap = of.head_dim == kGroupNumbers ? t.head_stride_bytes / std::int64_t{kGroupNumbers} : kBytes;
-  return {data, t.token_stride_bytes, gap, of.head_inverse};
+  return page_rows<Element, kHeads, kAreMeans>{data, t.token_stride_bytes, gap, of.head_inverse};
 }
 
 /// `keep`: as above.
@@ -133,8 +138,9 @@ SKV_DEVICE channel_rows channels_of(const block_plan& plan, const channel<std::u
 /// Copies `bytes` bytes to a multiple of four, from a multiple of two, and sets what is left of the
 /// last four to 0: one warp.
 SKV_DEVICE void copy_by_warp(std::byte* to, const std::byte* from, std::uint32_t bytes) {
+  from = in_device_memory(from);
   const auto* const halves = reinterpret_cast<const std::uint16_t*>(from);
-  auto* const words = reinterpret_cast<std::uint32_t*>(to);
+  auto* const words = reinterpret_cast<std::uint32_t*>(in_device_memory(to));
   const std::uint32_t whole = bytes / 4;
   for (std::uint32_t i = device::lane(); i < whole; i += kLanes)
     words[i] = halves[2 * i] | std::uint32_t{halves[2 * i + 1]} << 16;

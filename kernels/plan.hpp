@@ -26,8 +26,14 @@ struct tensor_plan {
 SKV_HOST_DEVICE constexpr std::uint32_t inverse_of(std::uint32_t head_dim) {
   return ~0u / head_dim;
 }
-SKV_HOST_DEVICE constexpr std::uint32_t head_of(std::uint32_t channel, std::uint32_t inverse) {
+SKV_HOST_DEVICE inline std::uint32_t head_of(std::uint32_t channel, std::uint32_t inverse) {
+#if defined(__CUDA_ARCH__)
+  std::uint32_t next = channel + 1;
+  asm("" : "+r"(next));  // kept for the head's next use, rather than its summands
+  return __umulhi(next, inverse);
+#else
   return static_cast<std::uint32_t>(std::uint64_t{channel + 1} * inverse >> 32);
+#endif
 }
 
 struct block_plan {

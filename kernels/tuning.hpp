@@ -1,9 +1,7 @@
 // Tuning as data: how much of a multiprocessor a kernel takes. No byte depends on it.
 #pragma once
 
-#include <skv/predict/mean.hpp>
-
-#include "head_layout.hpp"
+#include <cstdint>
 
 namespace skv::cuda {
 
@@ -16,7 +14,6 @@ struct occupancy {
 /// What kernels do that are tuned alike.
 enum class kernel_kind {
   encode,
-  encode_apart,  ///< without means, where heads lie apart: it takes more registers
   decode,
   move,  ///< copies compressed blocks
   // Of linear propagation. Two blocks of tiles at a time: one multiplies while the other finishes its sums.
@@ -31,20 +28,12 @@ constexpr occupancy policy_of(kernel_kind kind, int architecture) {
   const bool is_large = architecture == 80 || (architecture >= 90 && architecture < 110);
   switch (kind) {
     case kernel_kind::encode: return {256, 1024, 1024};
-    case kernel_kind::encode_apart: return {256, 768, 768};
     case kernel_kind::decode: return {512, 1024, 1024};
     case kernel_kind::move: return {256, 512, is_large ? 2048u : 1536u};
     case kernel_kind::product: return {256, 256, 512};
     case kernel_kind::update: return {256, 256, 1024};
   }
   return {};
-}
-
-/// Of the kernel that encodes, or decodes.
-constexpr kernel_kind coding_kind_of(bool encode, mean_source source, head_layout heads) {
-  if (!encode) return kernel_kind::decode;
-  const bool is_apart = heads == head_layout::apart && source == mean_source::none;
-  return is_apart ? kernel_kind::encode_apart : kernel_kind::encode;
 }
 
 }  // namespace skv::cuda

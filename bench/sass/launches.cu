@@ -34,14 +34,13 @@ void print(const std::string& name, kernel_kind kind) {
 }
 
 void print_coders(number_format target, mean_source source, number_format mean, head_layout heads) {
-  with_kernel(
-      target.id, source, mean.id, heads,
-      [&]<number_format T, mean_source S, number_format M, head_layout kHeads>() {
-        const std::string coding = "/" + name_of(T) + "/" + kSources[static_cast<int>(S)] + "/" +
-                                   name_of(M) + "/" + to_string(kHeads);
-        print<encode_kernel<T, S, M, kHeads>>("encode" + coding, coding_kind_of(true, S, kHeads));
-        print<decode_kernel<T, S, M, kHeads>>("decode" + coding, coding_kind_of(false, S, kHeads));
-      });
+  with_kernel(target.id, source, mean.id, heads,
+              [&]<number_format T, mean_source S, number_format M, head_layout kHeads>() {
+                const std::string coding = "/" + name_of(T) + "/" + kSources[static_cast<int>(S)] +
+                                           "/" + name_of(M) + "/" + to_string(kHeads);
+                print<encode_kernel<T, S, M, kHeads>>("encode" + coding, kernel_kind::encode);
+                print<decode_kernel<T, S, M, kHeads>>("decode" + coding, kernel_kind::decode);
+              });
 }
 
 void print_linear(number_format target, number_format mean) {

@@ -73,11 +73,11 @@ SKV_DEVICE std::byte* shared() {
   return reinterpret_cast<std::byte*>(memory);
 }
 
-/// The same, but the compiler keeps it rather than computing it anew where it is used.
+/// The same address of device memory, but the compiler keeps it rather than computing it anew where it is used.
 template <class T>
 SKV_DEVICE T* keep(T* address) {
   asm volatile("" : "+l"(address));
-  return address;
+  return in_device_memory(address);
 }
 
 // Atomics on device memory, relaxed unless they say otherwise; they return the old value.
