@@ -35,8 +35,8 @@ Kernels of linear propagation, and those that move compressed blocks, have no su
 told of them.
 
 Registers and the stack frame are attributes in .nv.info; spills are LDL and STL instructions; generic are accesses
-of which the compiler does not know that they are of device memory (LD, ST; atomics aside: libcu++ has a way for local
-memory in each, which is never gone). Static shared memory is
+of which the compiler does not know that they are of device memory (LD, ST): not those of atomics (STRONG), but
+libcu++'s way for local memory in an atomic, which is never gone. Static shared memory is
 the size of a section, on sm_90 with the 1 KiB that the system takes. Dynamic shared memory and threads are what the
 host's code says (sass/launches.cu, which is compiled and run). occupancy is in percent of the threads that a
 multiprocessor has room for (sass/occupancy.py), bound by what stands beside it.
@@ -142,7 +142,7 @@ def rows_of(cubin, arguments, launched, limits):
             if frequency is not None:
                 row["weighted"] = row["main"] + frequency * row["second"]
         row["spills"] = sum(b.count(r"\b(STL|LDL)") for b in blocks)
-        row["generic"] = sum(b.count(r"\b(LD|ST|ATOM)\.(?!.*\bSTRONG\b)") for b in blocks)
+        row["generic"] = sum(b.count(r"\b(LD|ST)\.(?!.*\bSTRONG\b)") for b in blocks)
         row["instructions"] = sum(len(b.instructions) for b in blocks)
         # The host takes the size of which most threads run at once; of several the smallest.
         for threads, dynamic in launched[name]:

@@ -100,7 +100,7 @@ struct decode_kernel : decode_parameters {
       before += round_up(records[t].bytes(), kTileAlign) / kTileAlign;
     const std::uint64_t at = std::uint64_t{device::sum(before)} * kTileAlign;
     if (at + record.bytes() > s.size) return status::truncated;
-    const std::byte* const bytes = in_device_memory((staged == nullptr ? s.bytes : staged) + at);
+    const std::byte* const bytes = device::global((staged == nullptr ? s.bytes : staged) + at);
 
     if (plan.tensors[p.tensor].opaque_bytes != 0) {
       if (record.mode() != tile_mode::raw || record.bytes() != p.shape.width ||
@@ -108,7 +108,7 @@ struct decode_kernel : decode_parameters {
         return status::corrupt;
       const row_view<const std::uint8_t> kept{bytes, 0};
       detail::copy_rows<warp_lanes>(
-          p.shape, kept, row_view<std::uint8_t>{in_device_memory(p.in(numbers, layer, item)), 0});
+          p.shape, kept, row_view<std::uint8_t>{device::global(p.in(numbers, layer, item)), 0});
       return hash_tile<warp_lanes>(p.shape, kept) == record.data_hash ? status::ok
                                                                       : status::corrupt;
     }

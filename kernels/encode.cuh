@@ -83,7 +83,7 @@ struct encode_kernel : encode_parameters {
     const tile_place p = of_warp(place_of(plan, tile, batch.tokens(b.item, plan.tokens)));
     if (p.shape.tokens == 0) return s;
     if (plan.tensors[p.tensor].opaque_bytes != 0) {
-      const row_view<const std::uint8_t> bytes{in_device_memory(p.in(numbers, b.layer, b.item)), 0};
+      const row_view<const std::uint8_t> bytes{device::global(p.in(numbers, b.layer, b.item)), 0};
       const row_view<std::uint8_t> kept{room, 0};
       s.record.data_hash = hash_tile<warp_lanes>(p.shape, bytes);
       detail::copy_rows<warp_lanes>(p.shape, bytes, kept);
@@ -93,15 +93,13 @@ struct encode_kernel : encode_parameters {
       page_rows<const pattern_of<Mean>, kHeads, true> mean_rows{};
       if constexpr (Source == mean_source::given)
         mean_rows = rows_of<const pattern_of<Mean>, kHeads, true>(plan, p, means, b.layer, b.item);
+      // Kept where registers suffice: the limits of bench/sass_limits.json tell.
+      constexpr bool kKeepRows = kHeads != head_layout::apart || sizeof(number_type) != 2;
+      constexpr bool kKeepChannels = kHeads == head_layout::one_row || Source != mean_source::none;
       s = stage_tile<warp_lanes, coding, Source>(
-          p.shape,
-          rows_of<const number_type, kHeads>(
-              plan, p, numbers, b.layer, b.item,
-              kHeads != head_layout::apart || sizeof(number_type) != 2),
-          mean_rows,
-          channels_of(plan, channels_dev, p, b.layer,
-                      kHeads == head_layout::one_row || Source != mean_source::none),
-          table, room, room + kStateBytes);
+          p.shape, rows_of<const number_type, kHeads>(plan, p, numbers, b.layer, b.item, kKeepRows),
+          mean_rows, channels_of(plan, channels_dev, p, b.layer, kKeepChannels), table, room,
+          room + kStateBytes);
     }
     device::sync_warp();
     return s;

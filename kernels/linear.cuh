@@ -58,7 +58,7 @@ SKV_DEVICE std::int64_t offset_of(const linear_channel& c, const tensor_place& c
 }
 template <number_format Format>
 SKV_DEVICE pattern_of<Format>* number_at(std::byte* at) {
-  return reinterpret_cast<pattern_of<Format>*>(in_device_memory(at));
+  return reinterpret_cast<pattern_of<Format>*>(device::global(at));
 }
 
 struct turn {
@@ -121,7 +121,7 @@ struct product_kernel {
 
 /// Two int8 at an even place of a row.
 SKV_DEVICE void store_pair(std::byte* at, std::uint32_t first, std::uint32_t second) {
-  *reinterpret_cast<std::uint16_t*>(in_device_memory(at)) =
+  *reinterpret_cast<std::uint16_t*>(device::global(at)) =
       static_cast<std::uint16_t>((first & 0xff) | (second & 0xff) << 8);
 }
 

@@ -47,7 +47,7 @@ struct page_rows {
       requires(kHeads == head_layout::one_group) {
     return page_group<Element>{group(token, first), first};
   }
-  /// The row's is; with that of the means kept, too, decoding needs more registers than there are.
+  /// The row's place is. That of means is not kept: decoding would need more registers than there are.
   SKV_DEVICE page_rows in_group(std::uint32_t token, std::uint32_t /*first*/) const
       requires(kHeads == head_layout::apart) {
     std::byte* const row = data + token * token_stride_bytes;
@@ -119,7 +119,7 @@ SKV_DEVICE auto rows_of(const block_plan& plan, const tile_place& p, const paged
   const tensor_place& t = cache.tensors[p.tensor];
   const tensor_plan& of = plan.tensors[p.tensor];
   std::byte* data = p.in(cache, layer, item) + device::lane() * sizeof(Element);
-  data = keep ? device::keep(data) : in_device_memory(data);
+  data = keep ? device::keep(data) : device::global(data);
   std::int64_t gap = t.head_stride_bytes - of.head_dim * kBytes;
   if constexpr (kHeads == head_layout::one_group)  // those of another size are a row
     gap = of.head_dim == kGroupNumbers ? t.head_stride_bytes / std::int64_t{kGroupNumbers} : kBytes;
@@ -138,9 +138,9 @@ SKV_DEVICE channel_rows channels_of(const block_plan& plan, const channel<std::u
 /// Copies `bytes` bytes to a multiple of four, from a multiple of two, and sets what is left of the
 /// last four to 0: one warp.
 SKV_DEVICE void copy_by_warp(std::byte* to, const std::byte* from, std::uint32_t bytes) {
-  from = in_device_memory(from);
+  from = device::global(from);
   const auto* const halves = reinterpret_cast<const std::uint16_t*>(from);
-  auto* const words = reinterpret_cast<std::uint32_t*>(in_device_memory(to));
+  auto* const words = reinterpret_cast<std::uint32_t*>(device::global(to));
   const std::uint32_t whole = bytes / 4;
   for (std::uint32_t i = device::lane(); i < whole; i += kLanes)
     words[i] = halves[2 * i] | std::uint32_t{halves[2 * i + 1]} << 16;

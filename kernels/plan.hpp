@@ -20,12 +20,12 @@ struct tensor_plan {
   std::uint32_t head_inverse;  ///< of head_dim, for head_of
 };
 
-/// The head that channel `channel` of a row lies in: exactly, for up to 65,536 channels. A division by
-/// a number that is not known when the kernel is compiled takes twenty instructions; with the inverse it
-/// takes two.
 SKV_HOST_DEVICE constexpr std::uint32_t inverse_of(std::uint32_t head_dim) {
   return ~0u / head_dim;
 }
+/// The head that channel `channel` of a row lies in: exactly, for up to 65,536 channels. A division by
+/// a number that is not known when the kernel is compiled takes twenty instructions; with the inverse it
+/// takes two.
 SKV_HOST_DEVICE inline std::uint32_t head_of(std::uint32_t channel, std::uint32_t inverse) {
 #if defined(__CUDA_ARCH__)
   std::uint32_t next = channel + 1;

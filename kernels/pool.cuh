@@ -10,7 +10,7 @@ namespace skv::cuda {
 /// Line `i` of an entry whose sectors are these.
 SKV_DEVICE std::byte* line_of(const pool_ref& pool, const std::uint32_t* sectors, std::uint32_t i) {
   const std::uint32_t bits = pool.sector_bits - 4;
-  return pool.sector(in_device_memory(sectors)[i >> bits]) + 16 * (i & ((1u << bits) - 1));
+  return pool.sector(device::global(sectors)[i >> bits]) + 16 * (i & ((1u << bits) - 1));
 }
 
 /// Adds to the pool's counts, modulo 2^64.
@@ -94,7 +94,7 @@ struct store_kernel : store_parameters {
 
   SKV_DEVICE void copy(const member& m, std::uint32_t turn) const {
     for (std::uint32_t i = device::thread(); i < pool.sectors_of(m.bytes); i += device::threads())
-      pool.sectors_at(m.entry)[i] = in_device_memory(m.sectors)[i];
+      pool.sectors_at(m.entry)[i] = device::global(m.sectors)[i];
     for (std::uint32_t i = device::thread(); i < plan.tiles; i += device::threads())
       pool.records_at(m.entry)[i] = in.records[m.index * plan.tiles + i];
     each_line(m.bytes, turn, [&](std::uint32_t line) {

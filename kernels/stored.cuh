@@ -47,8 +47,8 @@ SKV_DEVICE void copy_line(std::byte* to, const std::byte* from, std::uint32_t i,
     std::uint32_t words[4];
   };
   const std::uint32_t left = bytes - 16 * i;
-  to = in_device_memory(to);
-  from = in_device_memory(from);
+  to = device::global(to);
+  from = device::global(from);
   const auto places = reinterpret_cast<std::uintptr_t>(to) | reinterpret_cast<std::uintptr_t>(from);
   if (left >= 16 && places % 16 == 0) {
     *reinterpret_cast<line*>(to) = *reinterpret_cast<const line*>(from);

@@ -47,6 +47,7 @@ class fenced_bytes {
 
   std::byte* data() const { return data_; }
   std::size_t size() const { return size_; }
+  bool holds(const void* address) const { return address >= data_ && address < data_ + size_; }
 
   /// What was written beyond the bytes, or nothing. Heals the zones.
   std::string damage() {

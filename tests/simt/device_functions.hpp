@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "simt/machine.hpp"
@@ -69,8 +71,16 @@ inline std::uint32_t shuffle(std::uint32_t value, std::uint32_t from_lane,
   return detail::meet(simt::meeting::shuffle, site, value, from_lane % simt::kWarpThreads);
 }
 template <class T>
-inline T* keep(T* address) {
+inline T* global(T* address) {
+  if (simt::current != nullptr && simt::current->in_block->shared->holds(address)) {
+    std::fprintf(stderr, "an address of shared memory is taken for one of device memory\n");
+    std::abort();
+  }
   return address;
+}
+template <class T>
+inline T* keep(T* address) {
+  return global(address);
 }
 
 inline void sync_warp(call_site site = call_site::current()) {

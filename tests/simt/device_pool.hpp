@@ -1,4 +1,4 @@
-// A block pool on the stand-in for a device, and what must hold of it at any time.
+// A block pool on the executor of fibers, and what must hold of it at any time.
 #pragma once
 
 #include <kernels/pool.cuh>

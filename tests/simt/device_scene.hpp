@@ -1,4 +1,4 @@
-// A batch of blocks on the stand-in for a device: its arrays, its launches, and what they must leave
+// A batch of blocks on the executor of fibers: its arrays, its launches, and what they must leave
 // behind, byte for byte.
 #pragma once
 

@@ -1,5 +1,6 @@
 // Runs kernels without a GPU: every thread is a fiber, all blocks are resident, and the next to run
-// is drawn from a seed, so that orders which a GPU shows once in a while are tried on purpose.
+// is drawn from a seed, so that orders which a GPU shows once in a while are tried on purpose. (What nvcc makes of
+// kernels runs, warp by warp, under ptx/machine.hpp.)
 #pragma once
 
 #include <type_traits>

@@ -23,7 +23,7 @@ enum class outcome { ok, bad_launch, divergence, deadlock, livelock, overrun, ra
 struct [[nodiscard]] report {
   outcome what = outcome::ok;
   std::string message;
-  std::uint64_t steps = 0;  ///< how often a thread was picked
+  std::uint64_t steps = 0;  ///< how often a thread was picked; of PTX, instructions of warps
 
   explicit operator bool() const { return what == outcome::ok; }
 };

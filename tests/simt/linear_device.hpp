@@ -1,4 +1,4 @@
-// A pass of linear propagation on the stand-in for a device, its kernels launched one by one.
+// A pass of linear propagation on the executor of fibers, its kernels launched one by one.
 #pragma once
 
 #include <kernels/dispatch.hpp>

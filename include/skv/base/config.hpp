@@ -57,17 +57,3 @@ static_assert(SKV_VERSION_MAJOR < 10 && SKV_VERSION_MINOR < 10 && SKV_VERSION_PA
 #else
 #define SKV_INLINE_LAMBDA
 #endif
-
-namespace skv {
-
-/// The same address, of which the device's compiler then knows that it is not one of shared memory: out of a
-/// pointer that was itself read, it knows nothing, and accesses ask the hardware each time.
-template <class T>
-SKV_HOST_DEVICE inline T* in_device_memory(T* address) {
-#if defined(__CUDA_ARCH__)
-  __builtin_assume(__isGlobal(address));
-#endif
-  return address;
-}
-
-}  // namespace skv

@@ -73,11 +73,19 @@ SKV_DEVICE std::byte* shared() {
   return reinterpret_cast<std::byte*>(memory);
 }
 
-/// The same address of device memory, but the compiler keeps it rather than computing it anew where it is used.
+/// The same address, of which the compiler then knows that it is one of device memory (or of pinned memory of the
+/// host): of a pointer that was itself read it knows nothing, and accesses ask each time.
+template <class T>
+SKV_DEVICE T* global(T* address) {
+  __builtin_assume(__isGlobal(address));
+  return address;
+}
+
+/// The same, but the compiler keeps it rather than computing it anew where it is used.
 template <class T>
 SKV_DEVICE T* keep(T* address) {
   asm volatile("" : "+l"(address));
-  return in_device_memory(address);
+  return global(address);
 }
 
 // Atomics on device memory, relaxed unless they say otherwise; they return the old value.
