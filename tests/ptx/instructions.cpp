@@ -6,8 +6,8 @@ known_instruction find_instruction(const std::vector<std::string>& name) {
   std::string all = name[0];
   for (std::size_t i = 1; i < name.size(); ++i) all += "." + name[i];
   if (all == "bra" || all == "bra.uni") return {nullptr, role::jump};
-  if (all == "ret" || all == "exit") return {nullptr, role::end};
-  if (all == "bar.sync" || all == "barrier.sync") return {nullptr, role::barrier};
+  if (all == "ret") return {nullptr, role::end};
+  if (all == "bar.sync") return {nullptr, role::barrier};
   if (const run_function run = on_lanes(all)) return {run, role::collective};
   if (const known_instruction k = on_memory(name); k.run != nullptr) return k;
   if (name.size() < 2) return {};

@@ -1,5 +1,6 @@
 #include "ptx/kernel.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <stdexcept>
@@ -101,7 +102,9 @@ class parser {
       throw std::runtime_error("unknown instruction " + std::string(name));
     if (i.does == role::jump)
       jumps_.emplace_back(made_.code.size(), operands.at(0));
-    else if (i.does != role::end && i.does != role::barrier)
+    else if (i.does == role::barrier)
+      check(operands.size() == 1 && operands[0] == "0", "another barrier than 0");
+    else if (i.does != role::end)
       take_operands(i, words, operands);
     made_.code.push_back(i);
   }
@@ -112,22 +115,18 @@ class parser {
       const unsigned width = type == ".pred" ? 1 : static_cast<unsigned>(number_of(type.substr(2)));
       for (const std::string_view name : cut(statement, ','))
         widths_.emplace(name.substr(0, name.find('<')), width);
-    } else if (kind == ".shared" || kind == ".extern" || kind == ".param") {
-      std::size_t alignment = 1;
-      std::string_view word = take_word(statement);
-      if (word == ".shared") word = take_word(statement);
-      if (word == ".align") {
-        alignment = number_of(take_word(statement));
-        word = take_word(statement);
-      }
-      const std::size_t bytes = number_of(word.substr(2)) / 8;
-      const std::string_view name = statement.substr(0, statement.find('['));
-      const bool is_array = name.size() != statement.size();
-      const std::string_view count = is_array ? between(statement, '[', ']') : "1";
-      std::size_t& end = kind == ".param" ? made_.parameter_bytes : made_.static_shared_bytes;
-      end = (end + alignment - 1) / alignment * alignment;
-      symbols_.emplace(name, end);
-      if (!count.empty()) end += bytes * number_of(count);
+    } else if (kind == ".extern") {
+      check(take_word(statement) == ".shared", "not of shared memory");
+      symbols_.emplace(take_array(statement).name, 0);
+    } else if (kind == ".param") {
+      check(made_.parameter_bytes == 0, "a second parameter");
+      const array a = take_array(statement);
+      symbols_.emplace(a.name, 0);
+      made_.parameter_bytes = a.bytes;
+    } else if (kind == ".maxntid") {
+      made_.max_threads = static_cast<std::uint32_t>(number_of(cut(statement, ',')[0]));
+    } else {
+      check(kind == ".pragma" || kind == ".minnctapersm", "unknown directive");
     }
   }
   void finish() {
@@ -136,9 +135,34 @@ class parser {
       if (target == labels_.end()) throw std::runtime_error("no label " + std::string(label));
       made_.code[at].target = target->second;
     }
+    instruction end;  // for labels behind the last one
+    end.does = role::end;
+    if (!made_.code.empty()) end.line = made_.code.back().line;
+    made_.code.push_back(end);
   }
 
  private:
+  static void check(bool is_understood, const char* what) {
+    if (!is_understood) throw std::runtime_error(what);
+  }
+  struct array {
+    std::string_view name;
+    std::size_t bytes;
+  };
+  /// What stands behind the space of a variable's declaration.
+  static array take_array(std::string_view s) {
+    std::string_view word = take_word(s);
+    if (word == ".align") {
+      take_word(s);
+      word = take_word(s);
+    }
+    const std::size_t bytes = number_of(word.substr(2)) / 8;
+    const std::string_view name = s.substr(0, s.find('['));
+    if (name.size() == s.size()) return {name, bytes};
+    const std::string_view count = between(s, '[', ']');
+    return {name, count.empty() ? 0 : bytes * number_of(count)};
+  }
+
   void take_operands(instruction& i, const std::vector<std::string>& words,
                      const std::vector<std::string_view>& operands) {
     std::size_t next = 0, to = 0, from = 0;
@@ -147,6 +171,7 @@ class parser {
         i.negated |= std::uint64_t{1} << from;
         s.remove_prefix(1);
       }
+      check(from < std::size(i.from), "too many sources");
       i.from[from++] = value_of(s);
     };
     const auto sources = [&](std::string_view s) {
@@ -156,22 +181,22 @@ class parser {
     const auto address = [&](std::string_view s) {
       s = between(s, '[', ']');
       const std::size_t plus = s.find('+');
-      if (plus != s.npos) i.offset += static_cast<std::int64_t>(number_of(s.substr(plus + 1)));
+      check(plus == s.npos || from == 0, "an offset of a second address");
+      if (plus != s.npos) i.offset = static_cast<std::int64_t>(number_of(s.substr(plus + 1)));
       i.from[from++] = value_of(trimmed(s.substr(0, plus)));
     };
     const auto destination = [&](std::string_view s) {
       for (const std::string_view each : cut(s, s.find('|') == s.npos ? ',' : '|')) {
-        if (each != "_") {
-          i.to[to] = register_of(each);
-          i.to_bits[to] = static_cast<std::uint8_t>(width_of(each));
-        }
-        ++to;
+        check(to < std::size(i.to) && each != "_", "destinations");
+        i.to[to] = register_of(each);
+        i.to_bits[to++] = static_cast<std::uint8_t>(width_of(each));
       }
     };
     const auto destinations = [&](std::string_view s) {
       destination(s.starts_with('{') ? between(s, '{', '}') : s);
     };
 
+    check(words[0] != "cp" || operands.size() != 3, "cp.async without the size of its source");
     const bool has_result = words[0] != "st" && words[0] != "bar" && words[0] != "cp";
     if (has_result) destinations(operands.at(next++));
     for (; next < operands.size(); ++next) {
@@ -202,12 +227,11 @@ class parser {
   }
   /// A register that holds the value of an operand.
   std::uint32_t value_of(std::string_view s) {
-    constexpr std::array<std::pair<std::string_view, special>, 6> kSpecials{{
+    constexpr std::array<std::pair<std::string_view, special>, 5> kSpecials{{
         {"%tid.x", special::tid},
         {"%ntid.x", special::ntid},
         {"%ctaid.x", special::ctaid},
         {"%nctaid.x", special::nctaid},
-        {"%laneid", special::laneid},
         {"%lanemask_lt", special::lanemask_lt},
     }};
     for (const auto& [name, is] : kSpecials) {
@@ -264,10 +288,10 @@ const kernel& program::find(const std::string& name) {
   std::uint32_t at = 0;
   try {
     for (; at < entry->second; ++at)  // what the module has for all kernels
-      if (lines_[at].starts_with(".extern .shared") || lines_[at].starts_with(".shared"))
+      if (lines_[at].starts_with(".extern") || lines_[at].starts_with(".shared"))
         parse.take(cut(lines_[at], ';')[0], at);
     for (++at; at < lines_.size() && lines_[at] != "{"; ++at)
-      if (lines_[at].starts_with(".param")) parse.take(cut(lines_[at], ',')[0], at);
+      if (lines_[at].starts_with('.')) parse.take(lines_[at], at);
     for (++at; at < lines_.size() && lines_[at] != "}"; ++at)
       for (const std::string_view statement : cut(lines_[at], ';')) parse.take(statement, at);
     parse.finish();

@@ -47,7 +47,7 @@ struct instruction {
 };
 
 /// Registers that a thread finds filled.
-enum class special : std::uint8_t { tid, ntid, ctaid, nctaid, laneid, lanemask_lt };
+enum class special : std::uint8_t { tid, ntid, ctaid, nctaid, lanemask_lt };
 
 struct kernel {
   std::string name;
@@ -55,8 +55,8 @@ struct kernel {
   std::uint32_t registers = 0;
   std::vector<std::pair<std::uint32_t, std::uint64_t>> constants;  ///< by register
   std::vector<std::pair<std::uint32_t, special>> specials;
-  std::size_t parameter_bytes = 0;
-  std::size_t static_shared_bytes = 0;  ///< dynamic shared memory is behind them
+  std::size_t parameter_bytes = 0;  ///< of the only one that there may be
+  std::uint32_t max_threads = ~0u;  ///< of a block
 };
 
 /// The kernels of a module by name. Their code is parsed when it is first asked for.

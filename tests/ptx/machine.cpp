@@ -1,89 +1,6 @@
 #include "ptx/machine.hpp"
 
-#include <algorithm>
-
 namespace skv::ptx {
-
-// --- shared memory ------------------------------------------------------------------------------
-
-shared_memory::shared_memory(std::size_t bytes, std::uint64_t seed)
-    : bytes_("shared memory", bytes, 16, seed), writes_(bytes), reads_(bytes) {}
-
-void shared_memory::note_read(std::size_t at, std::size_t bytes, std::uint32_t warp) {
-  for (std::size_t i = at; i < at + bytes; ++i) {
-    if (writes_[i].epoch == epoch_ && writes_[i].warp != warp)
-      throw fault(outcome::race,
-                  "a read of what another warp has written, with no barrier between");
-    const bool is_second = reads_[i].epoch == epoch_ && reads_[i].warp != warp;
-    reads_[i] = {epoch_, is_second ? kMany : warp};
-  }
-}
-void shared_memory::note_write(std::size_t at, std::size_t bytes, std::uint32_t warp) {
-  for (std::size_t i = at; i < at + bytes; ++i) {
-    const bool was_read = reads_[i].epoch == epoch_ && reads_[i].warp != warp;
-    if (was_read || (writes_[i].epoch == epoch_ && writes_[i].warp != warp))
-      throw fault(outcome::race, std::string("a write of what another warp has ") +
-                                     (was_read ? "read" : "written") + ", with no barrier between");
-    writes_[i] = {epoch_, warp};
-  }
-}
-
-// --- warps --------------------------------------------------------------------------------------
-
-warp::warp(const kernel& code, const memory_map& memory, shared_memory& shared,
-           const std::byte* parameters, std::uint32_t index, values* registers)
-    : code_(&code),
-      memory_(&memory),
-      shared_(&shared),
-      parameters_(parameters),
-      index_(index),
-      registers_(registers) {
-  for (const auto& [r, number] : code.constants) registers_[r].fill(number);
-}
-
-const std::byte* warp::parameter(std::uint64_t at, std::size_t bytes) const {
-  if (at + bytes > code_->parameter_bytes)
-    throw fault(outcome::overrun, "a read beyond the parameters");
-  return parameters_ + at;
-}
-std::byte* warp::in_shared(std::uint64_t address, std::size_t bytes, bool writes) {
-  if (address + bytes > shared_->size())
-    throw fault(outcome::overrun, "an access outside of shared memory: " + std::to_string(bytes) +
-                                      " bytes at " + std::to_string(address) + " of " +
-                                      std::to_string(shared_->size()));
-  if (writes)
-    shared_->note_write(address, bytes, index_);
-  else
-    shared_->note_read(address, bytes, index_);
-  return shared_->data() + address;
-}
-void warp::find_range(std::uint64_t address, std::size_t bytes) {
-  const auto behind =
-      std::upper_bound(memory_->begin(), memory_->end(), address,
-                       [](std::uint64_t a, const memory_range& r) { return a < r.begin; });
-  if (behind == memory_->begin() || address + bytes > std::prev(behind)->end)
-    throw fault(outcome::overrun, "an access outside of device memory: " + std::to_string(bytes) +
-                                      " bytes at " + std::to_string(address));
-  range_ = *std::prev(behind);
-}
-
-void warp::begin_copy(std::uint32_t lane, std::uint64_t to, std::uint64_t from) {
-  copies_.push_back({lane, to, from, copy_groups_[lane]});
-}
-void warp::commit_copies(std::uint32_t lanes) {
-  each(lanes, [&](std::uint32_t l) { ++copy_groups_[l]; });
-}
-/// Nothing is copied earlier than it must.
-void warp::wait_copies(std::uint32_t lanes, std::uint64_t groups_left) {
-  std::erase_if(copies_, [&](const pending_copy& c) {
-    if (!(lanes >> c.lane & 1) || c.group + groups_left >= copy_groups_[c.lane]) return false;
-    std::memcpy(reach(memory_space::shared, c.to, 16, true),
-                reach(memory_space::global, c.from, 16, false), 16);
-    return true;
-  });
-}
-
-// --- the schedule -------------------------------------------------------------------------------
 
 namespace {
 
@@ -109,7 +26,7 @@ struct running_block {
 class machine {
  public:
   machine(const kernel& code, const simt::launch_shape& shape, const std::byte* parameters,
-          const memory_map& memory)
+          const memory_map& memory, traffic* counted)
       : code_(code), shape_(shape), random_(shape.seed) {
     const std::uint32_t warps = shape.threads_per_block / kWarpLanes;
     warps_.reserve(std::size_t{shape.blocks} * warps);
@@ -118,12 +35,11 @@ class machine {
     if (registers.size() < warps_.capacity() * code.registers)
       registers.resize(warps_.capacity() * code.registers);
     for (std::uint32_t b = 0; b < shape.blocks; ++b) {
-      blocks_.push_back({std::make_unique<shared_memory>(
-                             code.static_shared_bytes + shape.shared_bytes, shape.seed + b),
-                         warps});
+      blocks_.push_back(
+          {std::make_unique<shared_memory>(shape.shared_bytes, shape.seed + b), warps});
       for (std::uint32_t i = 0; i < warps; ++i) {
         warps_.push_back({warp(code, memory, *blocks_[b].shared, parameters, i,
-                               registers.data() + warps_.size() * code.registers),
+                               registers.data() + warps_.size() * code.registers, counted),
                           b});
         fill_specials(warps_.back().state, b, i);
         runnable_.push_back(static_cast<std::uint32_t>(warps_.size() - 1));
@@ -144,8 +60,6 @@ class machine {
         leave(w);
       }
     }
-    for (const running_block& b : blocks_)
-      if (b.live != 0) throw fault(outcome::deadlock, "warps wait at a barrier for ever");
   }
   std::uint32_t at() const { return at_; }
   std::uint64_t steps() const { return steps_; }
@@ -159,7 +73,6 @@ class machine {
           case special::ntid: w[r][l] = shape_.threads_per_block; break;
           case special::ctaid: w[r][l] = block; break;
           case special::nctaid: w[r][l] = shape_.blocks; break;
-          case special::laneid: w[r][l] = l; break;
           case special::lanemask_lt: w[r][l] = (std::uint64_t{1} << l) - 1; break;
         }
       }
@@ -220,7 +133,11 @@ class machine {
         break;
       case role::collective:
       case role::barrier:
-        if (lanes != p.lanes) throw fault(outcome::divergence, "a guarded collective");
+        if (lanes == 0) {
+          advance(w, p, p.at + 1);
+          break;
+        }
+        if (lanes != p.lanes) throw fault(outcome::divergence, "a guard that parts a collective");
         if (lanes != kAllLanes) {
           p.waits = true;
           break;
@@ -279,13 +196,17 @@ class machine {
 }  // namespace
 
 simt::report launch(const program& of, const kernel& code, const simt::launch_shape& shape,
-                    const std::byte* parameters, const memory_map& memory) {
+                    const std::byte* parameters, const memory_map& memory, traffic* counted) {
   if (shape.blocks == 0 || shape.threads_per_block == 0 ||
       shape.threads_per_block % kWarpLanes != 0 || shape.threads_per_block > simt::kMaxBlockThreads)
     return {outcome::bad_launch, "a block has 32 to 1024 threads, whole warps of them"};
-  machine m(code, shape, parameters, memory);
+  if (shape.threads_per_block > code.max_threads)
+    return {outcome::bad_launch, "a block of " + std::to_string(shape.threads_per_block) +
+                                     " threads, compiled for " + std::to_string(code.max_threads)};
+  machine m(code, shape, parameters, memory, counted);
   try {
     m.run();
+    if (counted != nullptr) counted->instructions += m.steps();
     return {outcome::ok, "", m.steps()};
   } catch (const fault& f) {
     const instruction& i = code.code[m.at()];

@@ -48,7 +48,7 @@ void funnel_shift(warp& w, const instruction& i, std::uint32_t lanes) {
   each(lanes, [&](std::uint32_t l) {
     const auto count = static_cast<std::uint32_t>(c[l]);
     const std::uint32_t n = kClamp ? std::min(count, 32u) : count & 31;
-    const std::uint64_t both = b[l] << 32 | a[l];
+    const std::uint64_t both = b[l] << 32 | truncated(a[l], 32);
     d[l] = truncated(kLeft ? (both << n) >> 32 : both >> n, 32);
   });
 }
@@ -56,7 +56,7 @@ void permute(warp& w, const instruction& i, std::uint32_t lanes) {
   const auto &a = w[i.from[0]], &b = w[i.from[1]], &c = w[i.from[2]];
   auto& d = w[i.to[0]];
   each(lanes, [&](std::uint32_t l) {
-    const std::uint64_t both = b[l] << 32 | a[l];
+    const std::uint64_t both = b[l] << 32 | truncated(a[l], 32);
     std::uint64_t made = 0;
     for (int byte = 0; byte < 4; ++byte) {
       const std::uint64_t selector = c[l] >> (4 * byte);
@@ -87,7 +87,7 @@ void insert_bits(warp& w, const instruction& i, std::uint32_t lanes) {
   each(lanes, [&](std::uint32_t l) {
     const unsigned at = c[l] & 0xff, n = length[l] & 0xff;
     const std::uint64_t field = at > 31 ? 0 : truncated(truncated(~std::uint64_t{0}, n) << at, 32);
-    d[l] = (b[l] & ~field) | ((at > 31 ? 0 : a[l] << at) & field);
+    d[l] = (truncated(b[l], 32) & ~field) | ((at > 31 ? 0 : a[l] << at) & field);
   });
 }
 struct count_ones {
@@ -101,9 +101,6 @@ struct reverse_bits {
     a = (a >> 8 & 0x00ff00ff) | (a & 0x00ff00ff) << 8;
     return a >> 16 | a << 16;
   }
-};
-struct leading_zeros {
-  int operator()(std::uint32_t a) const { return std::countl_zero(a); }
 };
 /// bfind: the place of the highest one; shiftamt: how far it is from the top. All ones for 0.
 struct highest_one {
@@ -142,7 +139,6 @@ run_function on_bits(const std::string& name, const std::string& type) {
   if (name == "bfi" && type == "b32") return &insert_bits;
   if (name == "popc" && type == "b32") return &unary<std::uint32_t, count_ones>;
   if (name == "brev" && type == "b32") return &unary<std::uint32_t, reverse_bits>;
-  if (name == "clz" && type == "b32") return &unary<std::uint32_t, leading_zeros>;
   if (name == "bfind" && type == "u32") return &unary<std::uint32_t, highest_one>;
   if (name == "bfind.shiftamt" && type == "u32")
     return &unary<std::uint32_t, distance_of_highest_one>;

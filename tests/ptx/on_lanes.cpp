@@ -50,7 +50,7 @@ void shuffle(warp& w, const instruction& i, std::uint32_t lanes) {
     const std::uint32_t segment = c >> 8 & 31, first = l & segment;
     const std::uint32_t last = first | (c & 31 & ~segment), source = first | (b & 31 & ~segment);
     const bool is_inside = source <= last;
-    w[i.to[0]][l] = before[is_inside ? source : l];
+    w[i.to[0]][l] = truncated(before[is_inside ? source : l], 32);
     if (i.to[1] != instruction::kNone) w[i.to[1]][l] = is_inside;
   });
 }
@@ -75,15 +75,17 @@ void multiply_matrices(warp& w, const instruction& i, std::uint32_t lanes) {
       for (std::uint32_t r = 0; r < 2; ++r) b[at + 16 * r][g] = byte_of(4 + r, l, byte);
     }
   }
+  warp::values made[4];
   for (std::uint32_t l = 0; l < kWarpLanes; ++l) {
     const std::uint32_t g = l / 4, t = l % 4;
     for (std::uint32_t r = 0; r < 4; ++r) {
       const std::uint32_t row = g + 8 * (r / 2), column = 2 * t + r % 2;
       std::int32_t sum = 0;
       for (int k = 0; k < 32; ++k) sum += a[row][k] * b[k][column];
-      w[i.to[r]][l] = truncated(w[i.from[6 + r]][l] + bits(sum), 32);
+      made[r][l] = truncated(w[i.from[6 + r]][l] + bits(sum), 32);
     }
   }
+  for (std::uint32_t r = 0; r < 4; ++r) w[i.to[r]] = made[r];
 }
 
 }  // namespace
@@ -91,7 +93,7 @@ void multiply_matrices(warp& w, const instruction& i, std::uint32_t lanes) {
 run_function on_lanes(const std::string& name) {
   if (name == "vote.sync.any.pred") return &vote<any_vote>;
   if (name == "vote.sync.ballot.b32") return &vote<all_votes>;
-  if (name == "redux.sync.add.u32" || name == "redux.sync.add.s32") return &reduce<std::plus<>>;
+  if (name == "redux.sync.add.u32") return &reduce<std::plus<>>;
   if (name == "redux.sync.or.b32") return &reduce<std::bit_or<>>;
   if (name == "shfl.sync.idx.b32") return &shuffle;
   if (name == "bar.warp.sync") return &sync_warp;

@@ -9,6 +9,7 @@ namespace {
 
 template <class T>
 void load(warp& w, const instruction& i, std::uint32_t lanes) {
+  w.count(i, lanes, sizeof(T) * i.count, false);
   each(lanes, [&](std::uint32_t l) {
     const std::uint64_t address = w[i.from[0]][l] + static_cast<std::uint64_t>(i.offset);
     const std::size_t bytes = sizeof(T) * i.count;
@@ -24,6 +25,7 @@ void load(warp& w, const instruction& i, std::uint32_t lanes) {
 }
 template <class T>
 void store(warp& w, const instruction& i, std::uint32_t lanes) {
+  w.count(i, lanes, sizeof(T) * i.count, true);
   each(lanes, [&](std::uint32_t l) {
     const std::uint64_t address = w[i.from[0]][l] + static_cast<std::uint64_t>(i.offset);
     std::byte* to = w.reach(i.space, address, sizeof(T) * i.count, true);
@@ -58,7 +60,8 @@ void compare_and_swap(warp& w, const instruction& i, std::uint32_t lanes) {
 }
 void copy_async(warp& w, const instruction& i, std::uint32_t lanes) {
   each(lanes, [&](std::uint32_t l) {
-    if (w[i.from[2]][l] != 16) throw fault(outcome::overrun, "cp.async of other than 16 bytes");
+    if (w[i.from[2]][l] != pending_copy::kBytes || w[i.from[3]][l] != pending_copy::kBytes)
+      throw fault(outcome::overrun, "cp.async of other than 16 bytes");
     w.begin_copy(l, w[i.from[0]][l] + static_cast<std::uint64_t>(i.offset), w[i.from[1]][l]);
   });
 }
@@ -67,31 +70,19 @@ void wait_copies(warp& w, const instruction& i, std::uint32_t lanes) {
   w.wait_copies(lanes, w[i.from[0]][static_cast<unsigned>(std::countr_zero(lanes))]);
 }
 
-/// cvta: addresses of device memory are the same in both spaces.
-template <bool kToShared>
-void convert_shared_address(warp& w, const instruction& i, std::uint32_t lanes) {
-  const auto& a = w[i.from[0]];
-  auto& d = w[i.to[0]];
-  each(lanes, [&](std::uint32_t l) {
-    d[l] = kToShared ? a[l] - w.shared_begin() : a[l] + w.shared_begin();
-  });
-}
-
 }  // namespace
 
 known_instruction on_memory(const std::vector<std::string>& name) {
   std::string all = name[0];
   for (std::size_t i = 1; i < name.size(); ++i) all += "." + name[i];
-  if (all == "cvta.to.global.u64" || all == "cvta.global.u64")
-    return {&unary<std::uint64_t, std::identity>};
-  if (all == "cvta.to.shared.u64") return {&convert_shared_address<true>};
-  if (all == "cvta.shared.u64") return {&convert_shared_address<false>};
+  // An address of device memory is the same without its space.
+  if (all == "cvta.to.global.u64") return {&unary<std::uint64_t, std::identity>};
   if (all == "cp.async.cg.shared.global") return {&copy_async};
   if (all == "cp.async.commit_group") return {&commit_copies};
   if (all == "cp.async.wait_group") return {&wait_copies};
   if (name[0] != "ld" && name[0] != "st" && name[0] != "atom") return {};
 
-  // Of orders and scopes there is no need: all accesses come one after the other.
+  // Orders and scopes change nothing: all accesses come one after the other.
   known_instruction k;
   std::string operation;
   for (std::size_t at = 1; at + 1 < name.size(); ++at) {
@@ -106,8 +97,7 @@ known_instruction on_memory(const std::vector<std::string>& name) {
       k.count = static_cast<std::uint8_t>(word[1] - '0');
     else if (word == "add" || word == "cas")
       operation = word;
-    else if (word != "relaxed" && word != "acquire" && word != "release" && word != "gpu" &&
-             word != "nc")
+    else if (word != "relaxed" && word != "acquire" && word != "release" && word != "gpu")
       return {};
   }
   k.run = with_type(name.back(), [&]<class T>() -> run_function {

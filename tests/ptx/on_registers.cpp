@@ -35,25 +35,16 @@ struct absolute {
   }
 };
 struct multiply_high {
-  template <class T>
-  T operator()(T a, T b) const {
-    static_assert(sizeof(T) == 4);
-    using wide = std::conditional_t<std::is_signed_v<T>, std::int64_t, std::uint64_t>;
-    return static_cast<T>((wide{a} * wide{b}) >> 32);
+  std::uint32_t operator()(std::uint32_t a, std::uint32_t b) const {
+    return static_cast<std::uint32_t>((std::uint64_t{a} * b) >> 32);
   }
 };
-// By zero, the result is unspecified.
+// Of unsigned numbers. By zero, the result is unspecified.
 struct quotient {
-  template <class T>
-  T operator()(T a, T b) const {
-    return b == 0 ? T(-1) : T(a / b);
-  }
+  std::uint32_t operator()(std::uint32_t a, std::uint32_t b) const { return b == 0 ? ~0u : a / b; }
 };
 struct remainder {
-  template <class T>
-  T operator()(T a, T b) const {
-    return b == 0 ? a : T(a % b);
-  }
+  std::uint32_t operator()(std::uint32_t a, std::uint32_t b) const { return b == 0 ? a : a % b; }
 };
 struct minimum {
   template <class T>
@@ -77,17 +68,6 @@ void multiply_wide(warp& w, const instruction& i, std::uint32_t lanes) {
     d[l] = bits(static_cast<Wide>(Wide{static_cast<T>(a[l])} * Wide{static_cast<T>(b[l])}));
   });
 }
-/// mad.wide: the sum is of twice the bits.
-template <class T, class Wide>
-void multiply_add_wide(warp& w, const instruction& i, std::uint32_t lanes) {
-  const auto &a = w[i.from[0]], &b = w[i.from[1]], &c = w[i.from[2]];
-  auto& d = w[i.to[0]];
-  each(lanes, [&](std::uint32_t l) {
-    const auto product = static_cast<Wide>(Wide{static_cast<T>(a[l])} * Wide{static_cast<T>(b[l])});
-    d[l] = truncated(bits(product) + c[l], 8 * sizeof(Wide));
-  });
-}
-
 template <class To, class From>
 void convert(warp& w, const instruction& i, std::uint32_t lanes) {
   const auto& a = w[i.from[0]];
@@ -136,7 +116,7 @@ void unpack(warp& w, const instruction& i, std::uint32_t lanes) {
   each(lanes, [&](std::uint32_t l) {
     std::uint64_t packed = w[i.from[0]][l];
     for (unsigned k = 0; k < i.count; ++k) {
-      if (i.to[k] != instruction::kNone) w[i.to[k]][l] = truncated(packed, i.to_bits[k]);
+      w[i.to[k]][l] = truncated(packed, i.to_bits[k]);
       packed >>= i.to_bits[k];
     }
   });
@@ -148,17 +128,10 @@ void move(warp& w, const instruction& i, std::uint32_t lanes) {
 
 run_function multiply_wide_of(const std::string& type) {
   if (type == "u16") return &multiply_wide<std::uint16_t, std::uint32_t>;
-  if (type == "s16") return &multiply_wide<std::int16_t, std::int32_t>;
   if (type == "u32") return &multiply_wide<std::uint32_t, std::uint64_t>;
   if (type == "s32") return &multiply_wide<std::int32_t, std::int64_t>;
   return nullptr;
 }
-run_function multiply_add_wide_of(const std::string& type) {
-  if (type == "u32") return &multiply_add_wide<std::uint32_t, std::uint64_t>;
-  if (type == "s32") return &multiply_add_wide<std::int32_t, std::int64_t>;
-  return nullptr;
-}
-
 template <class F>
 run_function compare_of(const std::string& type) {
   return with_type(type, []<class T>() -> run_function { return &compare<T, F>; });
@@ -166,10 +139,10 @@ run_function compare_of(const std::string& type) {
 run_function comparison(const std::string& how, const std::string& type) {
   if (how == "eq") return compare_of<std::equal_to<>>(type);
   if (how == "ne") return compare_of<std::not_equal_to<>>(type);
-  if (how == "lt" || how == "lo") return compare_of<std::less<>>(type);
-  if (how == "le" || how == "ls") return compare_of<std::less_equal<>>(type);
-  if (how == "gt" || how == "hi") return compare_of<std::greater<>>(type);
-  if (how == "ge" || how == "hs") return compare_of<std::greater_equal<>>(type);
+  if (how == "lt") return compare_of<std::less<>>(type);
+  if (how == "le") return compare_of<std::less_equal<>>(type);
+  if (how == "gt") return compare_of<std::greater<>>(type);
+  if (how == "ge") return compare_of<std::greater_equal<>>(type);
   return nullptr;
 }
 
@@ -181,12 +154,10 @@ run_function on_registers(const std::string& name, const std::string& type) {
   if (name == "mul.lo") return binary_of<times>(type);
   if (name == "mul.wide") return multiply_wide_of(type);
   if (name == "mul.hi" && type == "u32") return &binary<std::uint32_t, multiply_high>;
-  if (name == "mul.hi" && type == "s32") return &binary<std::int32_t, multiply_high>;
-  if (name == "mad.wide") return multiply_add_wide_of(type);
   if (name == "mad.lo")
     return with_type(type, []<class T>() -> run_function { return &ternary<T, multiply_add>; });
-  if (name == "div") return binary_of<quotient>(type);
-  if (name == "rem") return binary_of<remainder>(type);
+  if (name == "div" && type == "u32") return &binary<std::uint32_t, quotient>;
+  if (name == "rem" && type == "u32") return &binary<std::uint32_t, remainder>;
   if (name == "min") return binary_of<minimum>(type);
   if (name == "max") return binary_of<maximum>(type);
   if (name == "neg") return unary_of<negate>(type);

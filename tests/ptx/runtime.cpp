@@ -110,6 +110,14 @@ ptx::memory_map device_memory() {
   return all;
 }
 
+/// May `bytes` bytes be accessed there? Of memory of the host this is not known.
+bool are_there(const void* memory, std::size_t bytes, bool must_be_of_device) {
+  const auto at = reinterpret_cast<std::uintptr_t>(memory);
+  for (const ptx::memory_range& r : device_memory())
+    if (at >= r.begin && at < r.end) return ptx::is_within(at - r.begin, bytes, r.end - r.begin);
+  return bytes == 0 || !must_be_of_device;
+}
+
 }  // namespace
 
 extern "C" {
@@ -123,6 +131,8 @@ const char* cudaGetErrorString(cudaError_t e) {
       return "operation would make the legacy stream depend on a capturing blocking stream";
     case cudaErrorStreamCaptureInvalidated:
       return "operation failed due to a previous error during capture";
+    case cudaErrorNoKernelImageForDevice:
+      return "the kernels' PTX is not there, or not compressed as nvcc 13.0 does";
     default: return "an error of the stand-in for the CUDA runtime";
   }
 }
@@ -133,8 +143,8 @@ cudaError_t cudaGetLastError() { return cudaSuccess; }
 // --- the device ---------------------------------------------------------------------------------
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = ptx::are_readable() ? 1 : 0;
-  return cudaSuccess;
+  *count = 1;
+  return ptx::are_readable() ? cudaSuccess : cudaErrorNoKernelImageForDevice;
 }
 cudaError_t cudaGetDevice(int* device) {
   *device = 0;
@@ -193,8 +203,12 @@ cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned) {
   return cudaMalloc(memory, bytes);
 }
 cudaError_t cudaFreeHost(void* memory) { return cudaFree(memory); }
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
+  const bool is_to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  const bool is_from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+  if (!are_there(to, bytes, is_to_device) || !are_there(from, bytes, is_from_device))
+    return cudaErrorInvalidValue;
   return submit(stream, [=] {
     if (bytes != 0) std::memcpy(to, from, bytes);
     return cudaSuccess;
@@ -204,6 +218,7 @@ cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpy
   return cudaMemcpyAsync(to, from, bytes, kind, nullptr);
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
+  if (!are_there(memory, bytes, true)) return cudaErrorInvalidValue;
   return submit(stream, [=] {
     std::memset(memory, value, bytes);
     return cudaSuccess;
@@ -234,22 +249,28 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const voi
   return cudaSuccess;
 }
 cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** arguments,
-                             std::size_t shared_bytes, cudaStream_t stream) {
+                             std::size_t shared_bytes, cudaStream_t stream) try {
   static std::uint64_t seed = 0;
   const auto limit = dynamic_limits().find(function);
   if (shared_bytes > (limit == dynamic_limits().end() ? kDefaultSharedBytes : limit->second))
     return cudaErrorInvalidValue;
   const auto* const first = static_cast<const std::byte*>(arguments[0]);
   const ptx::registered_kernel kernel = ptx::find_registered(function);
+  if (grid.y != 1 || grid.z != 1 || block.y != 1 || block.z != 1 ||
+      block.x > kernel.code.max_threads)
+    return cudaErrorInvalidConfiguration;
   const std::vector<std::byte> given(first, first + kernel.code.parameter_bytes);
   const simt::launch_shape shape{grid.x, block.x, shared_bytes, ++seed};
   return submit(stream, [kernel, shape, given] {
-    const simt::report r =
-        ptx::launch(kernel.of, kernel.code, shape, given.data(), device_memory());
+    const simt::report r = ptx::launch(kernel.of, kernel.code, shape, given.data(), device_memory(),
+                                       ptx::traffic_of(kernel.code.name));
     if (r) return cudaSuccess;
     std::fprintf(stderr, "a kernel failed: %s\n", r.message.c_str());
     return cudaErrorLaunchFailure;
   });
+} catch (const std::exception& e) {
+  std::fprintf(stderr, "a kernel is not understood: %s\n", e.what());
+  return cudaErrorInvalidPtx;
 }
 
 // --- streams, graphs, events --------------------------------------------------------------------

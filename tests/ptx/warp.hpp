@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "ptx/kernel.hpp"
+#include "ptx/traffic.hpp"
 #include "simt/buffer.hpp"
 #include "simt/launch.hpp"
+#include "support/random.hpp"
 
 namespace skv::ptx {
 
@@ -31,6 +33,10 @@ struct fault : std::runtime_error {
 struct memory_range {
   std::uintptr_t begin, end;
 };
+/// Do `bytes` bytes at `at` lie in `size` bytes?
+constexpr bool is_within(std::uint64_t at, std::uint64_t bytes, std::uint64_t size) {
+  return bytes <= size && at <= size - bytes;
+}
 /// In the order of their places.
 using memory_map = std::vector<memory_range>;
 
@@ -56,8 +62,9 @@ class shared_memory {
   std::vector<access> writes_, reads_;  ///< of each byte the last one
 };
 
-/// A copy to shared memory that was begun.
+/// A copy to shared memory that was begun, and is made when it must.
 struct pending_copy {
+  static constexpr std::size_t kBytes = 16;
   std::uint32_t lane;
   std::uint64_t to, from, group;
 };
@@ -69,7 +76,7 @@ class warp {
 
   /// `registers`: room for those of the kernel, with anything in them.
   warp(const kernel& code, const memory_map& memory, shared_memory& shared,
-       const std::byte* parameters, std::uint32_t index, values* registers);
+       const std::byte* parameters, std::uint32_t index, values* registers, traffic* counted);
 
   values& operator[](std::uint32_t r) { return registers_[r]; }
 
@@ -84,9 +91,14 @@ class warp {
       space = memory_space::shared;
       address -= shared_begin;
     }
-    if (space == memory_space::shared) return in_shared(address, bytes, writes);
-    if (address < range_.begin || address + bytes > range_.end) find_range(address, bytes);
+    if (space == memory_space::shared) return in_shared(address & 0xffffffff, bytes, writes);
+    if (!is_within(address - range_.begin, bytes, range_.end - range_.begin))
+      find_range(address, bytes);
     return reinterpret_cast<std::byte*>(address);
+  }
+  /// For what an instruction accesses in these lanes, before it does; does nothing if nobody counts.
+  void count(const instruction& i, std::uint32_t lanes, std::size_t bytes, bool stores) {
+    if (traffic_ != nullptr) count_traffic(i, lanes, bytes, stores);
   }
   std::uint64_t shared_begin() const { return reinterpret_cast<std::uint64_t>(shared_->data()); }
   const std::byte* parameter(std::uint64_t at, std::size_t bytes) const;
@@ -96,6 +108,7 @@ class warp {
   void wait_copies(std::uint32_t lanes, std::uint64_t groups_left);
 
  private:
+  void count_traffic(const instruction& i, std::uint32_t lanes, std::size_t bytes, bool stores);
   std::byte* in_shared(std::uint64_t address, std::size_t bytes, bool writes);
   void find_range(std::uint64_t address, std::size_t bytes);
 
@@ -104,9 +117,11 @@ class warp {
   shared_memory* shared_;
   const std::byte* parameters_;
   std::uint32_t index_;       ///< in its block
-  memory_range range_{1, 0};  ///< the last one accessed
+  memory_range range_{0, 0};  ///< the last one accessed
   values* registers_;
+  traffic* traffic_;  ///< null: nobody counts
   std::vector<pending_copy> copies_;
+  test::random_source random_;  ///< which copies are made at once
   std::array<std::uint64_t, kWarpLanes> copy_groups_{};
 };
 
