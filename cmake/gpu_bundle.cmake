@@ -19,7 +19,7 @@ macro(skv_prefer_static_libraries)
     URL https://deb.debian.org/debian/pool/main/b/benchmark/benchmark_1.7.1.orig.tar.gz
         https://github.com/google/benchmark/archive/refs/tags/v1.7.1.tar.gz
     URL_HASH SHA256=6430e4092653380d9dc4ccb45a1e2dc9259d581f4866dc0759713126056bc1d7
-    DOWNLOAD_EXTRACT_TIMESTAMP ON SYSTEM OVERRIDE_FIND_PACKAGE)
+    DOWNLOAD_EXTRACT_TIMESTAMP ON OVERRIDE_FIND_PACKAGE)
 endmacro()
 
 # Called when all targets are there.
