@@ -185,17 +185,14 @@ class parser {
       if (plus != s.npos) i.offset = static_cast<std::int64_t>(number_of(s.substr(plus + 1)));
       i.from[from++] = value_of(trimmed(s.substr(0, plus)));
     };
-    const auto destination = [&](std::string_view s) {
+    const auto destinations = [&](std::string_view s) {
+      if (s.starts_with('{')) s = between(s, '{', '}');
       for (const std::string_view each : cut(s, s.find('|') == s.npos ? ',' : '|')) {
         check(to < std::size(i.to) && each != "_", "destinations");
         i.to[to] = register_of(each);
         i.to_bits[to++] = static_cast<std::uint8_t>(width_of(each));
       }
     };
-    const auto destinations = [&](std::string_view s) {
-      destination(s.starts_with('{') ? between(s, '{', '}') : s);
-    };
-
     check(words[0] != "cp" || operands.size() != 3, "cp.async without the size of its source");
     const bool has_result = words[0] != "st" && words[0] != "bar" && words[0] != "cp";
     if (has_result) destinations(operands.at(next++));

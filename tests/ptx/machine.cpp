@@ -1,7 +1,8 @@
 #include "ptx/machine.hpp"
 
-namespace skv::ptx {
+#include <memory>
 
+namespace skv::ptx {
 namespace {
 
 /// Lanes of a warp that are at one instruction.

@@ -3,8 +3,6 @@
 // simt/executor.hpp.)
 #pragma once
 
-#include <memory>
-
 #include "ptx/kernel.hpp"
 #include "ptx/warp.hpp"
 #include "simt/launch.hpp"

@@ -11,7 +11,7 @@ template <class T>
 void load(warp& w, const instruction& i, std::uint32_t lanes) {
   w.count(i, lanes, sizeof(T) * i.count, false);
   each(lanes, [&](std::uint32_t l) {
-    const std::uint64_t address = w[i.from[0]][l] + static_cast<std::uint64_t>(i.offset);
+    const std::uint64_t address = w.address(i, l);
     const std::size_t bytes = sizeof(T) * i.count;
     const std::byte* from = i.space == memory_space::param
                                 ? w.parameter(address, bytes)
@@ -27,7 +27,7 @@ template <class T>
 void store(warp& w, const instruction& i, std::uint32_t lanes) {
   w.count(i, lanes, sizeof(T) * i.count, true);
   each(lanes, [&](std::uint32_t l) {
-    const std::uint64_t address = w[i.from[0]][l] + static_cast<std::uint64_t>(i.offset);
+    const std::uint64_t address = w.address(i, l);
     std::byte* to = w.reach(i.space, address, sizeof(T) * i.count, true);
     for (unsigned k = 0; k < i.count; ++k, to += sizeof(T)) {
       const auto value = static_cast<T>(w[i.from[1 + k]][l]);
@@ -37,7 +37,7 @@ void store(warp& w, const instruction& i, std::uint32_t lanes) {
 }
 template <class T>
 T& atomic_place(warp& w, const instruction& i, std::uint32_t l) {
-  const std::uint64_t address = w[i.from[0]][l] + static_cast<std::uint64_t>(i.offset);
+  const std::uint64_t address = w.address(i, l);
   return *reinterpret_cast<T*>(w.reach(i.space, address, sizeof(T), true));
 }
 template <class T, class F>
@@ -62,7 +62,7 @@ void copy_async(warp& w, const instruction& i, std::uint32_t lanes) {
   each(lanes, [&](std::uint32_t l) {
     if (w[i.from[2]][l] != pending_copy::kBytes || w[i.from[3]][l] != pending_copy::kBytes)
       throw fault(outcome::overrun, "cp.async of other than 16 bytes");
-    w.begin_copy(l, w[i.from[0]][l] + static_cast<std::uint64_t>(i.offset), w[i.from[1]][l]);
+    w.begin_copy(l, w.address(i, l), w[i.from[1]][l]);
   });
 }
 void commit_copies(warp& w, const instruction&, std::uint32_t lanes) { w.commit_copies(lanes); }
@@ -72,9 +72,7 @@ void wait_copies(warp& w, const instruction& i, std::uint32_t lanes) {
 
 }  // namespace
 
-known_instruction on_memory(const std::vector<std::string>& name) {
-  std::string all = name[0];
-  for (std::size_t i = 1; i < name.size(); ++i) all += "." + name[i];
+known_instruction on_memory(const std::string& all, const std::vector<std::string>& name) {
   // An address of device memory is the same without its space.
   if (all == "cvta.to.global.u64") return {&unary<std::uint64_t, std::identity>};
   if (all == "cp.async.cg.shared.global") return {&copy_async};

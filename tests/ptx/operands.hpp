@@ -71,4 +71,5 @@ template <class F>
 run_function unary_of(const std::string& type) {
   return with_type(type, []<class T>() -> run_function { return &unary<T, F>; });
 }
+
 }  // namespace skv::ptx

@@ -51,13 +51,8 @@ const std::byte* warp::parameter(std::uint64_t at, std::size_t bytes) const {
 void warp::count_traffic(const instruction& i, std::uint32_t lanes, std::size_t bytes,
                          bool stores) {
   std::vector<std::uint64_t> addresses;
-  each(lanes, [&](std::uint32_t l) {
-    addresses.push_back(registers_[i.from[0]][l] + static_cast<std::uint64_t>(i.offset));
-  });
-  const std::uint64_t begin = shared_begin();
-  const bool is_in_window = i.space == memory_space::generic && addresses[0] >= begin &&
-                            addresses[0] - begin < shared_->size();
-  if (i.space == memory_space::shared || is_in_window)
+  each(lanes, [&](std::uint32_t l) { addresses.push_back(address(i, l)); });
+  if (is_shared(i.space, addresses[0]))
     traffic_->note_shared(stores, addresses, bytes);
   else if (i.space != memory_space::param)
     traffic_->note_device(stores, addresses, bytes);

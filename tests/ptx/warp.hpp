@@ -20,7 +20,7 @@ namespace skv::ptx {
 
 using simt::outcome;
 
-inline constexpr std::uint32_t kWarpLanes = 32;
+inline constexpr std::uint32_t kWarpLanes = simt::kWarpThreads;
 inline constexpr std::uint32_t kAllLanes = ~0u;
 
 /// Ends a launch.
@@ -79,19 +79,18 @@ class warp {
        const std::byte* parameters, std::uint32_t index, values* registers, traffic* counted);
 
   values& operator[](std::uint32_t r) { return registers_[r]; }
+  /// That of an instruction whose first source is one.
+  std::uint64_t address(const instruction& i, std::uint32_t lane) const {
+    return registers_[i.from[0]][lane] + static_cast<std::uint64_t>(i.offset);
+  }
 
   /// Where `bytes` bytes at an address are on the host. Faults if they are not there, or not aligned.
   std::byte* reach(memory_space space, std::uint64_t address, std::size_t bytes, bool writes) {
     if (address % bytes != 0)
       throw fault(outcome::overrun, "a misaligned address: " + std::to_string(address) + " for " +
                                         std::to_string(bytes) + " bytes");
-    const auto shared_begin = reinterpret_cast<std::uintptr_t>(shared_->data());
-    if (space == memory_space::generic && address >= shared_begin &&
-        address - shared_begin < shared_->size()) {
-      space = memory_space::shared;
-      address -= shared_begin;
-    }
     if (space == memory_space::shared) return in_shared(address & 0xffffffff, bytes, writes);
+    if (is_shared(space, address)) return in_shared(address - shared_begin(), bytes, writes);
     if (!is_within(address - range_.begin, bytes, range_.end - range_.begin))
       find_range(address, bytes);
     return reinterpret_cast<std::byte*>(address);
@@ -100,7 +99,6 @@ class warp {
   void count(const instruction& i, std::uint32_t lanes, std::size_t bytes, bool stores) {
     if (traffic_ != nullptr) count_traffic(i, lanes, bytes, stores);
   }
-  std::uint64_t shared_begin() const { return reinterpret_cast<std::uint64_t>(shared_->data()); }
   const std::byte* parameter(std::uint64_t at, std::size_t bytes) const;
 
   void begin_copy(std::uint32_t lane, std::uint64_t to, std::uint64_t from);
@@ -108,6 +106,12 @@ class warp {
   void wait_copies(std::uint32_t lanes, std::uint64_t groups_left);
 
  private:
+  std::uint64_t shared_begin() const { return reinterpret_cast<std::uint64_t>(shared_->data()); }
+  bool is_shared(memory_space space, std::uint64_t address) const {
+    return space == memory_space::shared ||
+           (space == memory_space::generic &&
+            is_within(address - shared_begin(), 1, shared_->size()));
+  }
   void count_traffic(const instruction& i, std::uint32_t lanes, std::size_t bytes, bool stores);
   std::byte* in_shared(std::uint64_t address, std::size_t bytes, bool writes);
   void find_range(std::uint64_t address, std::size_t bytes);
