@@ -3,6 +3,8 @@ if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
   set(CMAKE_CUDA_ARCHITECTURES 90)
 endif()
 enable_language(CUDA)
+# nvcc's host compiler may be an older one than CMAKE_CXX_COMPILER, whose standard library is linked.
+list(FILTER CMAKE_CUDA_IMPLICIT_LINK_DIRECTORIES EXCLUDE REGEX "/lib(32|64|x32)?/gcc/")
 find_package(CUDAToolkit 12.4 REQUIRED)
 set(SKV_CUDA_ARCHITECTURES "" CACHE STRING
   "In place of CMAKE_CUDA_ARCHITECTURES: of these, all that the installed nvcc knows")
@@ -23,7 +25,11 @@ function(skv_add_kernels name)
   add_library(skv_cuda_${name} OBJECT ${ARGN})
   target_compile_options(skv_cuda_${name} PRIVATE
     # CMake 3.25 does not know the standards of nvcc 13.
-    $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20 -Werror=all-warnings>)
+    $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>)
+  if(SKV_WARNINGS_AS_ERRORS)
+    target_compile_options(skv_cuda_${name} PRIVATE
+      $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>)
+  endif()
   target_link_libraries(skv_cuda_${name} PRIVATE skv::skv)
   target_sources(skv_cuda PRIVATE $<TARGET_OBJECTS:skv_cuda_${name}>)
   set_property(GLOBAL APPEND PROPERTY SKV_KERNEL_OBJECTS $<TARGET_OBJECTS:skv_cuda_${name}>)

@@ -7,32 +7,40 @@
 
 namespace skv::cuda {
 
+namespace detail {
+
+/// A function, not a lambda of with_kernel's: nvcc 12.4 loses the constants of a lambda within a generic one.
+template <class Pair, mean_source Source, class F>
+void with_heads(head_layout heads, F& f) {
+  constexpr number_format T = Pair::kTarget, M = Pair::kMean;
+  switch (heads) {
+    case head_layout::one_row: return f.template operator()<T, Source, M, head_layout::one_row>();
+    case head_layout::one_group:
+      return f.template operator()<T, Source, M, head_layout::one_group>();
+    case head_layout::apart: return f.template operator()<T, Source, M, head_layout::apart>();
+  }
+}
+
+}  // namespace detail
+
 /// Calls f.template operator()<Target, Source, Mean, kHeads>() for the coding of the ids; false if
 /// there is none.
 template <class F>
 bool with_kernel(format_id target, mean_source source, format_id mean, head_layout heads, F&& f) {
   return coded_pairs::any([&](auto pair) {
     using Pair = decltype(pair);
-    constexpr number_format T = Pair::kTarget, M = Pair::kMean;
-    if (T.id != target || M.id != mean) return false;
-    const auto with_source = [&]<mean_source Source> {
-      switch (heads) {
-        case head_layout::one_row:
-          f.template operator()<T, Source, M, head_layout::one_row>();
-          break;
-        case head_layout::one_group:
-          f.template operator()<T, Source, M, head_layout::one_group>();
-          break;
-        case head_layout::apart: f.template operator()<T, Source, M, head_layout::apart>(); break;
-      }
-      return true;
-    };
-    if (source == mean_source::given) return with_source.template operator()<mean_source::given>();
-    if constexpr (T == M) {
-      if (source == mean_source::none) return with_source.template operator()<mean_source::none>();
-      return with_source.template operator()<mean_source::previous_token>();
+    if (Pair::kTarget.id != target || Pair::kMean.id != mean) return false;
+    if (source == mean_source::given) {
+      detail::with_heads<Pair, mean_source::given>(heads, f);
+    } else if constexpr (Pair::kTarget == Pair::kMean) {
+      if (source == mean_source::none)
+        detail::with_heads<Pair, mean_source::none>(heads, f);
+      else
+        detail::with_heads<Pair, mean_source::previous_token>(heads, f);
+    } else {
+      return false;
     }
-    return false;
+    return true;
   });
 }
 

@@ -22,8 +22,9 @@ class allocation_peak {
 
 }  // namespace skv::test
 
-// The size stands before the block, where delete finds it.
-void* operator new(std::size_t size) {
+// The size stands before the block, where delete finds it. Not inlined: where one of the two is and the other is not,
+// GCC 14 takes them for a mismatch.
+[[gnu::noinline]] void* operator new(std::size_t size) {
   constexpr std::size_t kHead = alignof(std::max_align_t);
   auto* block = static_cast<std::size_t*>(std::malloc(size + kHead));
   if (block == nullptr) throw std::bad_alloc();
@@ -34,7 +35,7 @@ void* operator new(std::size_t size) {
   }
   return reinterpret_cast<char*>(block) + kHead;
 }
-void operator delete(void* p) noexcept {
+[[gnu::noinline]] void operator delete(void* p) noexcept {
   if (p == nullptr) return;
   auto* block = reinterpret_cast<std::size_t*>(static_cast<char*>(p) - alignof(std::max_align_t));
   skv::test::allocated -= *block;

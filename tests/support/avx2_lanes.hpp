@@ -1,4 +1,4 @@
-// The checks of lanes that are compiled for AVX2 (lanes/avx2_lanes_test.cpp).
+// The checks of lanes that are compiled for AVX2 (lanes/avx2_lanes.cpp).
 #pragma once
 
 namespace skv::test {

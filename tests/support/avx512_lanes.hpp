@@ -1,4 +1,4 @@
-// The checks of lanes that are compiled for AVX-512 (lanes/avx512_lanes_test.cpp).
+// The checks of lanes that are compiled for AVX-512 (lanes/avx512_lanes.cpp).
 #pragma once
 
 namespace skv::test {

@@ -1,16 +1,8 @@
-// This whole file is compiled for AVX2, templates included: they are only instantiated at its end.
-// So it holds no test, which would be registered on machines without AVX2, too.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
-#if !defined(__AVX2__)  // before GCC 13 the pragma does not define it: the preprocessor runs ahead
-#define __AVX2__ 1
-#endif
-#define SKV_TEST_AVX2_LANES
-#endif
-
+// Compiled for AVX2, where there is such a thing, the standard library's templates included. So it holds no test, which
+// would be registered on machines without AVX2, too.
 #include "support/avx2_lanes.hpp"
 
-#if defined(SKV_TEST_AVX2_LANES)
+#if defined(__AVX2__)
 #include <skv/lanes/simd.hpp>
 
 #include "support/lanes_equal_scalar.hpp"

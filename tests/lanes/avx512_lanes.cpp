@@ -1,14 +1,8 @@
-// This whole file is compiled for AVX-512, templates included: they are only instantiated at its
-// end. So it holds no test, which would be registered on machines without AVX-512, too.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx512vbmi,avx512vbmi2")
-#define SKV_TEST_AVX512_LANES
-#endif
-
+// Compiled for AVX-512, where there is such a thing, the standard library's templates included. So it holds no test,
+// which would be registered on machines without AVX-512, too.
 #include "support/avx512_lanes.hpp"
 
-#if defined(SKV_TEST_AVX512_LANES)
+#if defined(__AVX512F__)
 #include <skv/lanes/avx512.hpp>
 
 #include "support/lanes_equal_scalar.hpp"
