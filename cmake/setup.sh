@@ -8,7 +8,7 @@ skv_setup() {
     local wanted=(
         cmake:cmake ninja-build:ninja g++:c++ python3:python3
         libgtest-dev libgmock-dev libbenchmark-dev libfmt-dev libcli11-dev nlohmann-json3-dev
-        libxxhash-dev libzstd-dev libeigen3-dev libboost-context-dev libsentencepiece-dev
+        libxxhash-dev libzstd-dev liblz4-dev libeigen3-dev libboost-context-dev libsentencepiece-dev
     )
     local item package command missing=()
 
@@ -19,7 +19,7 @@ skv_setup() {
         done
         if ((${#missing[@]})); then
             echo "skv needs ${missing[*]}; and the libraries GoogleTest, Google Benchmark, fmt, CLI11," \
-                "nlohmann-json, xxHash, zstd, Eigen, Boost.Context and SentencePiece with their headers" >&2
+                "nlohmann-json, xxHash, zstd, LZ4, Eigen, Boost.Context and SentencePiece with their headers" >&2
             exit 1
         fi
         return 0 # CMake names a library that is missing

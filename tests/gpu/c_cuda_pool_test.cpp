@@ -38,8 +38,8 @@ TEST_P(gpu_c_pool, compacting_is_what_the_codec_does) {
     if (how == output::in_place) continue;
 
     // And back from there.
-    g.cache.fill(0x5a);
-    g.slots.fill(0x5a);
+    g.cache.forget();
+    g.slots.forget();
     out.records = c.out.records;
     const skv_cuda_stored_places in = as_stored(out);
     ASSERT_EQ(
@@ -119,8 +119,8 @@ TEST_P(gpu_c_pool, a_captured_graph_packs_stores_restores_and_drops_each_time) {
   if (HasFatalFailure()) return;
   for (int replay = 0; replay < 3; ++replay) {
     s.g.forget();
-    s.moved.fill(0x5a);
-    packed.total.fill(0x5a);
+    s.moved.forget();
+    packed.total.forget();
     graph.replay();
     s.g.expect_restored(output::slots);
     s.expect_all(status::ok, s.moved);
@@ -143,7 +143,7 @@ TEST_F(gpu_c_pages, are_used_by_others_while_their_blocks_are_in_the_pool) {
     s.expect_all(status::ok, s.moved);
     const std::size_t blocks = counts_of(s.pool).blocks;
     ASSERT_EQ(blocks, s.g.count());
-    s.g.cache.fill(0x5a);  // by other tokens
+    s.g.cache.forget();  // by other tokens
     s.g.forget();
 
     // Into other pages, first by hand and then in one call.
@@ -161,7 +161,7 @@ TEST_F(gpu_c_pages, are_used_by_others_while_their_blocks_are_in_the_pool) {
       check(cudaDeviceSynchronize());
       s.g.expect_restored(output::in_place);
       ASSERT_EQ(counts_of(s.pool).blocks, blocks) << "the pool keeps them";
-      s.g.cache.fill(0x5a);
+      s.g.cache.forget();
     }
     ASSERT_EQ(s.drop(nullptr), SKV_OK) << skv_last_error();
     check(cudaDeviceSynchronize());

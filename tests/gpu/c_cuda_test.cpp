@@ -24,7 +24,7 @@ TEST_F(gpu_c, blocks_have_the_cpu_codecs_bytes_and_come_back) {
       ASSERT_EQ(c.encode(nullptr, &limits), SKV_OK) << skv_last_error();
       check(cudaDeviceSynchronize());
       g.expect_cpu_bytes(how);
-      if (how != output::in_place) g.cache.fill(0x5a);
+      if (how != output::in_place) g.cache.forget();
       ASSERT_EQ(c.decode(nullptr), SKV_OK) << skv_last_error();
       check(cudaDeviceSynchronize());
       g.expect_restored(how);
@@ -56,7 +56,7 @@ TEST_F(gpu_c, layers_and_tensors_may_have_places_of_their_own) {
   ASSERT_EQ(c.encode(nullptr), SKV_OK) << skv_last_error();
   check(cudaDeviceSynchronize());
   g.expect_cpu_bytes(output::slots);
-  g.cache.fill(0x5a);
+  g.cache.forget();
   ASSERT_EQ(c.decode(nullptr), SKV_OK) << skv_last_error();
   check(cudaDeviceSynchronize());
   g.expect_restored(output::slots);
@@ -79,7 +79,7 @@ TEST_F(gpu_c, a_batch_may_have_some_layers) {
   }
   check(cudaDeviceSynchronize());
   g.expect_cpu_bytes(output::slots);
-  g.cache.fill(0x5a);
+  g.cache.forget();
   for (c.batch.first_layer = 0; c.batch.first_layer < g.plan.layers; ++c.batch.first_layer)
     ASSERT_EQ(c.decode(nullptr), SKV_OK) << skv_last_error();
   check(cudaDeviceSynchronize());
@@ -88,7 +88,7 @@ TEST_F(gpu_c, a_batch_may_have_some_layers) {
   EXPECT_THAT(skv_last_error(), HasSubstr("layers that the geometry does not have"));
 
   // Of a caller that does not know of layers, all are meant.
-  g.cache.fill(0x5a);
+  g.cache.forget();
   c.batch.struct_size = offsetof(skv_cuda_batch, first_layer);
   ASSERT_EQ(c.decode(nullptr), SKV_OK) << skv_last_error();
   check(cudaDeviceSynchronize());

@@ -94,7 +94,7 @@ struct closed_loop {
         coded(all.scene),
         encoding(all.model, g.batch(), shared(g.means_at.cache)),
         decoding(all.model, g.batch(), shared(g.means_at.cache)) {
-    g.means.fill(0x5a);
+    g.means.forget();
   }
 
   template <class P>

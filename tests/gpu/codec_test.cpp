@@ -58,7 +58,7 @@ TEST_P(gpu, a_captured_graph_does_what_its_counts_say_each_time) {
     g.set_token_counts(std::move(tokens));
     g.set_item_count(now);
     g.forget();
-    packed.fill(0x5a);
+    packed.forget();
     g.upload(g.numbers_at, g.cache, g.scene.numbers, g.scene.target());
     g.upload(g.means_at, g.means, g.scene.means, g.scene.mean());
     mirror before = g.read_back();

@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "support/forget_written.hpp"
+
 namespace skv::gpu {
 
 inline void check(cudaError_t e) {
@@ -33,7 +35,8 @@ class on_device : public Fixture {
   }
 };
 
-/// An array in device memory with fences on both sides, which the destructor's owner checks.
+/// An array in device memory with fences on both sides, which the destructor's owner checks. What nobody has
+/// assigned or filled counts as never written.
 template <class T>
 class device_array {
  public:
@@ -43,6 +46,7 @@ class device_array {
   explicit device_array(std::size_t count) : count_(count) {
     check(cudaMalloc(&memory_, bytes() + 2 * kFence));
     check(cudaMemset(memory_, kCanary, bytes() + 2 * kFence));
+    test::forget_written(memory_, bytes() + 2 * kFence);
   }
   explicit device_array(std::span<const T> values) : device_array(values.size()) { assign(values); }
   device_array(const device_array&) = delete;
@@ -63,6 +67,11 @@ class device_array {
       check(cudaMemcpy(data(), values.data(), values.size_bytes(), cudaMemcpyHostToDevice));
   }
   void fill(unsigned char byte) const { check(cudaMemset(data(), byte, count_ * sizeof(T))); }
+  /// Makes garbage of all, which counts as never written.
+  void forget() const {
+    fill(0x5a);
+    test::forget_written(data(), count_ * sizeof(T));
+  }
 
   /// Has nothing been written around the array?
   bool is_intact() const {

@@ -106,18 +106,30 @@ struct gpu_scene {
       for (std::uint32_t item = 0; item < scene.items; ++item)
         f(layer, item, std::size_t{layer} * scene.items + item);
   }
-  static std::byte* host_block(const laid_out& at, std::vector<std::byte>& host,
-                               std::uint32_t layer, std::int32_t index) {
-    return host.data() + layer * at.cache.blocks.layer_stride_bytes +
+  static std::byte* block(const laid_out& at, std::byte* base, std::uint32_t layer,
+                          std::int32_t index) {
+    return base + layer * at.cache.blocks.layer_stride_bytes +
            index * at.cache.blocks.block_stride_bytes;
   }
+  static std::byte* host_block(const laid_out& at, std::vector<std::byte>& host,
+                               std::uint32_t layer, std::int32_t index) {
+    return block(at, host.data(), layer, index);
+  }
+  /// What lies between the numbers counts as never written.
   void upload(const laid_out& at, const device_array<std::byte>& to,
               const std::vector<logical_tensor>& from, number_format f) const {
-    std::vector<std::byte> host(at.bytes);
+    std::vector<std::byte> host(at.bytes), other(at.bytes, std::byte{0xff});
     each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t) {
-      scene.scatter(from, at.cache, layer, item, host_block(at, host, layer, order[item]), f);
+      for (auto* const all : {&host, &other})
+        scene.scatter(from, at.cache, layer, item, host_block(at, *all, layer, order[item]), f);
     });
-    check(cudaMemcpy(to.data(), host.data(), host.size(), cudaMemcpyHostToDevice));
+    to.assign(host);
+    for (std::size_t i = 0; i < host.size();) {
+      const std::size_t first = i;
+      while (i < host.size() && host[i] != other[i]) ++i;
+      if (i != first) forget_written(to.data() + first, i - first);
+      while (i < host.size() && host[i] == other[i]) ++i;
+    }
   }
 
   /// All layers, or `layers` from `first_layer` on.
@@ -157,13 +169,14 @@ struct gpu_scene {
   }
   /// What was encoded, and said of it, becomes garbage.
   void forget() const {
-    records.fill(0x5a);
-    sizes.fill(0x5a);
-    statuses.fill(0x5a);
-    decoded.fill(0x5a);
-    offsets.fill(0x5a);
-    total.fill(0x5a);
-    slots.fill(0x5a);
+    records.forget();
+    sizes.forget();
+    statuses.forget();
+    decoded.forget();
+    offsets.forget();
+    total.forget();
+    slots.forget();
+    work.forget();
   }
   result<done> encode(output how, cudaStream_t stream) const {
     return encode(how, stream, ample_room(how));
@@ -240,7 +253,7 @@ inline void expect_round_trip(const gpu_scene& g, output how, std::uint64_t room
   check(cudaDeviceSynchronize());
   expect_cpu_bytes(g.read_back(&raw), how, room);
   if (testing::Test::HasFatalFailure()) return;
-  if (how != output::in_place) g.cache.fill(0x5a);
+  if (how != output::in_place) g.cache.forget();
   const mirror encoded = g.read_back();
   ASSERT_TRUE(g.decode(how, nullptr, room));
   check(cudaDeviceSynchronize());

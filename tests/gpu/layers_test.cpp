@@ -41,7 +41,7 @@ TEST_P(gpu_layers, one_by_one_are_as_all_at_once) {
         ASSERT_TRUE(encode(g, g.batch(layer, 1), g.places(how)));
       check(cudaDeviceSynchronize());
       g.expect_cpu_bytes(how);
-      if (how != output::in_place) g.cache.fill(0x5a);
+      if (how != output::in_place) g.cache.forget();
       for (const std::uint32_t layer : {1, 2, 0})
         ASSERT_TRUE(
             decode(g, g.batch(layer, 1), as_stored(g.places(how)), how == output::in_place));
@@ -125,7 +125,7 @@ TEST_P(gpu_layers, others_are_left_alone) {
     EXPECT_TRUE(changed_only(slots, g.slots.to_host(), first, until));
     EXPECT_TRUE(changed_only(records, g.records.to_host(), first, until));
     // Numbers that are right would not be seen where they are already.
-    g.cache.fill(0x5a);
+    g.cache.forget();
     const auto cache = g.cache.to_host();
     ASSERT_TRUE(decode(g, g.batch(first, count), as_stored(g.places(output::slots))));
     check(cudaDeviceSynchronize());
@@ -150,7 +150,7 @@ TEST_P(gpu_layers, have_as_many_items_as_the_device_says) {
     g.upload(g.numbers_at, g.cache, g.scene.numbers, g.scene.target());
     g.forget();
     ASSERT_TRUE(encode(g, g.batch(1, 2), g.places(output::slots)));
-    g.cache.fill(0x5a);
+    g.cache.forget();
     ASSERT_TRUE(decode(g, g.batch(1, 2), as_stored(g.places(output::slots))));
     check(cudaDeviceSynchronize());
     mirror m = g.read_back();
@@ -204,7 +204,7 @@ TEST_P(gpu_layers, a_pool_tells_which_it_does_not_have) {
   ASSERT_TRUE(p->load_async(g.batch(), at, g.places(output::slots), nullptr));
   check(cudaDeviceSynchronize());
   expect_layer_1(g.statuses.to_host(), 0, 3);
-  g.cache.fill(0x5a);
+  g.cache.forget();
   const auto cache = g.cache.to_host();
   ASSERT_TRUE(p->restore_async(g.coder, g.batch(0, 2), at, g.places(output::slots),
                                g.means_at.cache, g.numbers_at.cache, false, g.decoded.data(),
@@ -234,8 +234,8 @@ TEST_P(gpu_layers, a_pool_takes_and_gives_them) {
   }
   EXPECT_EQ(p->read_counts(nullptr)->blocks, entries);
   for (const status s : g.decoded.to_host()) ASSERT_EQ(s, status::ok);
-  g.cache.fill(0x5a);
-  g.slots.fill(0x5a);
+  g.cache.forget();
+  g.slots.forget();
   for (const std::uint32_t layer : {2, 0, 1})
     ASSERT_TRUE(p->restore_async(g.coder, g.batch(layer, 1), at, g.places(output::slots),
                                  g.means_at.cache, g.numbers_at.cache, false, g.decoded.data(),

@@ -68,7 +68,9 @@ struct linear_pass {
   }
   /// Means and what is passed on become garbage.
   void forget() const {
-    g.means.fill(0x5a);
+    g.means.forget();
+    // Counts as written: a product takes whole tiles of rows, those of items that are not there too, and drops their
+    // sums.
     passed_on.fill(0x5a);
   }
 

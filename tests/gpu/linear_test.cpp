@@ -39,7 +39,7 @@ TEST_P(gpu_linear, a_decoder_restores_every_bit) {
   p.expect_cpu_means();
   c.expect_cpu_bytes(p.all.scene, p.g.plan);
 
-  p.g.cache.fill(0x5a);
+  p.g.cache.forget();
   p.forget();
   p.take_outside(nullptr);
   cuda::linear_predictor decoding = p.predictor();
@@ -97,6 +97,7 @@ TEST_P(gpu_linear, items_that_are_not_there_are_left_alone) {
   p.limits.multiprocessors = 1;
   const std::uint32_t count = p.all.scene.items / 2;
   check(cudaMemcpy(p.item_count.data(), &count, 4, cudaMemcpyHostToDevice));
+  p.g.set_item_count(count);
   p.encode(nullptr);
   check(cudaDeviceSynchronize());
   auto host = p.g.means.to_host();

@@ -45,7 +45,7 @@ TEST_P(gpu_pool, compacting_is_packed_encoding) {
     }
     ASSERT_TRUE(bytes.is_intact() && sizes.is_intact() && statuses.is_intact());
     // And back from there.
-    g.cache.fill(0x5a);
+    g.cache.forget();
     ASSERT_TRUE(g.coder.decode_async(g.batch(), as_stored(out), g.means_at.cache,
                                      g.numbers_at.cache, false, {}, g.decoded.data(), g.room(),
                                      nullptr));
@@ -83,9 +83,9 @@ TEST_P(gpu_pool, restores_every_bit) {
 
       // Blocks that stayed raw are not in the pool.
       const bool all = held.size() == g.count();
-      if (all) g.cache.fill(0x5a);
-      g.slots.fill(0x5a);
-      g.records.fill(0x5a);
+      if (all) g.cache.forget();
+      g.slots.forget();
+      g.records.forget();
       ASSERT_TRUE(p.restore_async(g.coder, g.batch(), list.entries, places, g.means_at.cache,
                                   g.numbers_at.cache, how == output::in_place, g.decoded.data(),
                                   g.room(), nullptr));
@@ -122,8 +122,8 @@ TEST_P(gpu_pool, a_captured_graph_stores_restores_and_drops_each_time) {
   if (HasFatalFailure()) return;
   for (int replay = 0; replay < 3; ++replay) {
     g.forget();
-    stored.fill(0x5a);
-    dropped.fill(0x5a);
+    stored.forget();
+    dropped.forget();
     graph.replay();
     g.expect_restored(output::slots);
     for (const status s : stored.to_host()) ASSERT_EQ(s, status::ok);
@@ -170,7 +170,7 @@ TEST(gpu_pool_random, in_any_order_its_counts_add_up_and_every_bit_comes_back) {
       if (what == 0) {
         ASSERT_TRUE(p.store_async(g.batch(), list.entries, as_stored(places), is.data(), nullptr));
       } else if (what == 1) {
-        other.cache.fill(0x5a);
+        other.cache.forget();
         ASSERT_TRUE(p.restore_async(
             other.coder, other.batch(), list.entries, other.places(output::in_place),
             other.means_at.cache, other.numbers_at.cache, true, is.data(), other.room(), nullptr));

@@ -39,32 +39,20 @@ class separate_blocks {
         place.blocks.indices_dev = g.indices.data();
       }
     }
-    std::vector<std::byte> whole = from.to_host();
-    each_part([&](device_array<std::byte>& part, std::uint32_t t, std::uint32_t layer) {
-      std::vector<std::byte> bytes = part.to_host();
-      each_block(t, layer, whole, bytes,
-                 [](std::byte* in_whole, std::byte* in_part, std::size_t n) {
-                   std::copy_n(in_whole, n, in_part);
-                 });
-      check(cudaMemcpy(part.data(), bytes.data(), bytes.size(), cudaMemcpyHostToDevice));
+    each_block(from, [](std::byte* in_whole, std::byte* in_part, std::size_t bytes) {
+      check(cudaMemcpy(in_part, in_whole, bytes, cudaMemcpyDeviceToDevice));
     });
   }
   const cuda::paged_cache& cache() const { return cache_; }
-  void fill(unsigned char byte) const {
-    for (const auto& p : parts_) p->fill(byte);
+  void forget() const {
+    for (const auto& p : parts_) p->forget();
   }
   /// Puts the parts together again, into a cache that lies in one allocation.
-  void gather(const device_array<std::byte>& to) {
-    std::vector<std::byte> whole = to.to_host();
-    each_part([&](device_array<std::byte>& part, std::uint32_t t, std::uint32_t layer) {
-      EXPECT_TRUE(part.is_intact());
-      std::vector<std::byte> bytes = part.to_host();
-      each_block(t, layer, whole, bytes,
-                 [](std::byte* in_whole, std::byte* in_part, std::size_t n) {
-                   std::copy_n(in_part, n, in_whole);
-                 });
+  void gather(const device_array<std::byte>& to) const {
+    for (const auto& p : parts_) EXPECT_TRUE(p->is_intact());
+    each_block(to, [](std::byte* in_whole, std::byte* in_part, std::size_t bytes) {
+      check(cudaMemcpy(in_whole, in_part, bytes, cudaMemcpyDeviceToDevice));
     });
-    check(cudaMemcpy(to.data(), whole.data(), whole.size(), cudaMemcpyHostToDevice));
   }
 
  private:
@@ -76,18 +64,15 @@ class separate_blocks {
     return static_cast<std::size_t>(end - at_.cache.tensors[t].offset_bytes);
   }
   template <class F>
-  void each_part(F&& f) {
+  void each_block(const device_array<std::byte>& whole, F&& f) const {
     const std::uint32_t layers = scene_.scene.geometry.layers;
-    for (std::uint32_t i = 0; i < parts_.size(); ++i)
-      f(*parts_[i], first_ + i / layers, i % layers);
-  }
-  template <class F>
-  void each_block(std::uint32_t t, std::uint32_t layer, std::vector<std::byte>& whole,
-                  std::vector<std::byte>& part, F&& f) const {
-    for (std::uint32_t b = 0; b < scene_.blocks; ++b)
-      f(gpu_scene::host_block(at_, whole, layer, static_cast<std::int32_t>(b)) +
-            at_.cache.tensors[t].offset_bytes,
-        part.data() + b * bytes_of(t), bytes_of(t));
+    for (std::uint32_t i = 0; i < parts_.size(); ++i) {
+      const std::uint32_t t = first_ + i / layers;
+      for (std::uint32_t b = 0; b < scene_.blocks; ++b)
+        f(gpu_scene::block(at_, whole.data(), i % layers, static_cast<std::int32_t>(b)) +
+              at_.cache.tensors[t].offset_bytes,
+          parts_[i]->data() + b * bytes_of(t), bytes_of(t));
+    }
   }
 
   const gpu_scene& scene_;

@@ -23,8 +23,8 @@ TEST_P(gpu_tensor_codec, writes_the_cpus_tensors_and_restores_every_bit) {
     check(cudaDeviceSynchronize());
     c.expect_cpu_tensors();
     c.coded.expect_cpu_bytes(c.all.scene, c.g.plan);
-    c.g.cache.fill(0x5a);
-    c.g.means.fill(0x5a);
+    c.g.cache.forget();
+    c.g.means.forget();
     c.decoding.begin(nullptr);
     ASSERT_TRUE(c.decode(c.decoding, c.g.batch(), nullptr));
     check(cudaDeviceSynchronize());
@@ -68,10 +68,10 @@ TEST_P(gpu_tensor_codec, a_captured_graph_does_the_same_each_time) {
   const captured_graph graph([&](cudaStream_t stream) { c.round_trip(stream); });
   for (int replay = 0; replay < 2; ++replay) {
     for (const auto& a : c.coded.of) {
-      a->records.fill(0x5a);
-      a->slots.fill(0x5a);
+      a->records.forget();
+      a->slots.forget();
     }
-    c.coded.decoded.fill(0x5a);
+    c.coded.decoded.forget();
     graph.replay();
     c.expect_cpu_tensors();
     c.expect_restored();
@@ -87,7 +87,7 @@ TEST_P(gpu_tensor_codec, one_other_weight_is_a_wrong_prediction) {
   other.weights[other.first_weight(1, 1) + 17].own ^= 0x20;
   const recurrence wrong(other, c.g.batch(), c.g.means_at.cache);
   wrong.begin(nullptr);
-  c.g.cache.fill(0x5a);
+  c.g.cache.forget();
   ASSERT_TRUE(c.decode(wrong, c.g.batch(), nullptr));
   check(cudaDeviceSynchronize());
   const std::vector<status> decoded = c.coded.decoded.to_host();
@@ -161,6 +161,7 @@ struct failing {
 TEST_P(gpu_tensor_codec, what_fails_ends_the_walk) {
   const closed_loop c(recurrence_scene(GetParam(), 51));
   c.encoding.begin(nullptr);
+  c.decoding.begin(nullptr);
   const auto expect_end = [](const result<done>& r, const failing& p, int calls) {
     ASSERT_FALSE(r);
     EXPECT_EQ(r.failure().message, failing::failure().message);

@@ -155,6 +155,14 @@ $end:
   EXPECT_EQ(memory[4], 0x0000001fffffff88u);
 }
 
+TEST(ptx_instructions, lanes_have_local_memory_of_their_own) {
+  const auto memory = results(
+      ".local .align 4 .b8 first[4]; .local .align 8 .b8 second[8];"
+      "mov.u64 %rd2, second; mov.u64 %rd3, first; st.local.u32 [%rd2+4], %r1;"
+      "mov.u32 %r3, 7; st.local.u32 [%rd3], %r3; ld.local.u32 %r2, [%rd2+4];");
+  for (std::uint64_t lane = 0; lane < 32; ++lane) EXPECT_EQ(memory[lane], lane);
+}
+
 TEST(ptx_instructions, collectives) {
   EXPECT_EQ(result("setp.gt.u32 %p1, %r1, 28; vote.sync.ballot.b32 %r2, %p1, -1;"), 0xe0000000u);
   EXPECT_EQ(result("setp.gt.u32 %p1, %r1, 31; vote.sync.any.pred %p2, %p1, -1;"

@@ -123,6 +123,11 @@ class parser {
       const array a = take_array(statement);
       symbols_.emplace(a.name, 0);
       made_.parameter_bytes = a.bytes;
+    } else if (kind == ".local") {
+      const array a = take_array(statement);
+      const std::size_t first = (made_.local_bytes + 15) / 16 * 16;  // more than any alignment
+      symbols_.emplace(a.name, first);
+      made_.local_bytes = first + a.bytes;
     } else if (kind == ".maxntid") {
       made_.max_threads = static_cast<std::uint32_t>(number_of(cut(statement, ',')[0]));
     } else {

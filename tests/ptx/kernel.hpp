@@ -26,7 +26,7 @@ enum class role : std::uint8_t {
   end,
 };
 
-enum class memory_space : std::uint8_t { generic, global, shared, param };
+enum class memory_space : std::uint8_t { generic, global, shared, local, param };
 
 struct instruction {
   static constexpr std::uint32_t kNone = ~0u;
@@ -56,6 +56,7 @@ struct kernel {
   std::vector<std::pair<std::uint32_t, std::uint64_t>> constants;  ///< by register
   std::vector<std::pair<std::uint32_t, special>> specials;
   std::size_t parameter_bytes = 0;  ///< of the only one that there may be
+  std::size_t local_bytes = 0;      ///< of a thread
   std::uint32_t max_threads = ~0u;  ///< of a block
 };
 

@@ -198,9 +198,7 @@ class machine {
 
 simt::report launch(const program& of, const kernel& code, const simt::launch_shape& shape,
                     const std::byte* parameters, const memory_map& memory, traffic* counted) {
-  if (shape.blocks == 0 || shape.threads_per_block == 0 ||
-      shape.threads_per_block % kWarpLanes != 0 || shape.threads_per_block > simt::kMaxBlockThreads)
-    return {outcome::bad_launch, "a block has 32 to 1024 threads, whole warps of them"};
+  if (std::string why = refusal_of(shape); !why.empty()) return {outcome::bad_launch, why};
   if (shape.threads_per_block > code.max_threads)
     return {outcome::bad_launch, "a block of " + std::to_string(shape.threads_per_block) +
                                      " threads, compiled for " + std::to_string(code.max_threads)};

@@ -10,9 +10,9 @@
 namespace skv::ptx {
 
 /// Runs a kernel in all threads of the shape, to the end or to the first error: lanes that part at a collective,
-/// waiting that cannot end, accesses that are misaligned or outside of memory, and those to shared memory that
-/// no barrier keeps in order. `parameters`: as many bytes as the kernel has of them. `counted`: what the
-/// launch accesses is added there.
+/// waiting that cannot end, accesses that are misaligned or outside of memory, reads of what was never written, and
+/// accesses to shared memory that no barrier keeps in order. `parameters`: as many bytes as the kernel has of them.
+/// `counted`: what the launch accesses is added there.
 simt::report launch(const program& of, const kernel& code, const simt::launch_shape& shape,
                     const std::byte* parameters, const memory_map& memory,
                     traffic* counted = nullptr);

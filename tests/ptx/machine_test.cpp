@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -14,12 +15,15 @@ namespace {
 
 using testing::HasSubstr;
 
-/// Threads 0 to 63 put their number in shared memory, and take that of thread 63 - i.
+/// Threads 0 to 63 put their number in shared memory, and take that of thread 63 - i. They put it there twice, with a
+/// barrier between, so that what they take was written in any case.
 std::string exchange(const std::string& between) {
   return R"(
 	mov.u32 	%r2, memory;
 	shl.b32 	%r3, %r1, 2;
 	add.s32 	%r4, %r2, %r3;
+	st.shared.u32 	[%r4], %r1;
+	bar.sync 	0;
 	st.shared.u32 	[%r4], %r1;
 	)" +
          between + R"(
@@ -53,11 +57,13 @@ TEST(ptx_machine, finds_a_missing_barrier_whatever_the_order) {
 TEST(ptx_machine, finds_writes_of_what_others_have_read_or_written) {
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
     std::vector<std::uint64_t> memory(64);
-    // All read the first word, then the last thread writes it.
-    const auto read =
-        run("ld.shared.u32 %r2, [memory]; setp.ne.s32 %p1, %r1, 95; @%p1 bra $end;"
-            "st.shared.u32 [memory], %r1; $end: bar.sync 0;",
-            memory, {1, 96, 4, seed});
+    // The last thread writes the first word, all read it, then that thread writes it again.
+    const std::string write =
+        "setp.ne.s32 %p1, %r1, 95; @%p1 bra $end1; st.shared.u32 [memory], %r1; $end1: bar.sync 0;";
+    const auto read = run(write +
+                              "ld.shared.u32 %r2, [memory]; @%p1 bra $end2;"
+                              "st.shared.u32 [memory], %r1; $end2: bar.sync 0;",
+                          memory, {1, 96, 4, seed});
     EXPECT_EQ(read.what, outcome::race);
     const auto written = run("st.shared.u32 [memory], %r1;", memory, {1, 64, 4, seed});
     EXPECT_EQ(written.what, outcome::race);
@@ -111,7 +117,9 @@ TEST(ptx_machine, finds_accesses_outside_of_memory) {
         "ld.param.u32 %r2, [test_param_0+-4];", "mov.u32 %r2, 0; st.shared.u32 [%r2+-4], %r1;",
         "mov.b64 %rd2, 0; ld.global.u64 %rd3, [%rd2+-8];",
         "mov.u32 %r2, 0; cp.async.cg.shared.global [%r2], [%rd1], 16, 16;",
-        "atom.add.relaxed.gpu.u32 %r2,[%rd1+32],1;"}) {
+        "atom.add.relaxed.gpu.u32 %r2,[%rd1+32],1;",
+        ".local .align 8 .b8 mine[8]; mov.u64 %rd2, mine; st.local.u32 [%rd2+8], %r1;",
+        "mov.u64 %rd2, 0; ld.local.u32 %r2, [%rd2];"}) {
     const auto r = run(code, memory);
     EXPECT_EQ(r.what, outcome::overrun) << code;
   }
@@ -119,18 +127,51 @@ TEST(ptx_machine, finds_accesses_outside_of_memory) {
 
 TEST(ptx_machine, finds_misaligned_accesses) {
   std::vector<std::uint64_t> memory(4);
-  for (const char* code : {"ld.global.u32 %r2, [%rd1+2];", "ld.global.v2.u32 {%r2, %r3}, [%rd1+4];",
-                           "st.global.u16 [%rd1+1], %r1;"}) {
+  for (const char* code :
+       {"ld.global.u32 %r2, [%rd1+2];", "ld.global.v2.u32 {%r2, %r3}, [%rd1+4];",
+        "st.global.u16 [%rd1+1], %r1;",
+        ".local .align 8 .b8 a[8]; mov.u64 %rd2, a; st.local.u32 [%rd2+1], %r1;"}) {
     const auto r = run(code, memory);
     EXPECT_EQ(r.what, outcome::overrun) << code;
     EXPECT_THAT(r.message, HasSubstr("misaligned"));
   }
 }
 
-/// Lane 0 copies 16 bytes in each of two groups, and then reads what the second one has made.
-std::string copies(const std::string& wait) {
+TEST(ptx_machine, finds_reads_of_what_nothing_was_written_to) {
+  std::vector<std::uint64_t> memory(4);
+  std::vector<std::uint8_t> written(32);
+  const auto run_on = [&](const char* code) {
+    std::fill(written.begin(), written.end(), 0);
+    std::fill_n(written.begin() + 4, 8, 1);
+    return run(code, memory, {1, 32, 16}, written.data());
+  };
+  for (const char* code :
+       {"ld.global.u32 %r2, [%rd1];", "ld.u8 %r2, [%rd1+3];", "ld.global.u16 %rs1, [%rd1+12];",
+        "ld.global.v2.u32 {%r2, %r3}, [%rd1+8];", "atom.add.relaxed.gpu.u32 %r2,[%rd1],1;",
+        "mov.u32 %r2, 0; add.s64 %rd2, %rd1, 16; cp.async.cg.shared.global [%r2], [%rd2], 16, 16;",
+        "ld.shared.u32 %r2, [memory];",
+        ".local .align 8 .b8 mine[8]; mov.u64 %rd2, mine; ld.local.u32 %r2, [%rd2];",
+        "st.shared.u8 [memory], %r1; ld.shared.u16 %rs1, [memory];"}) {
+    const auto r = run_on(code);
+    EXPECT_EQ(r.what, outcome::unwritten) << code;
+    EXPECT_THAT(r.message, HasSubstr("to which nothing was written"));
+  }
+  for (const char* code : {"ld.global.u32 %r2, [%rd1+8]; ld.u8 %r2, [%rd1+4];",
+                           "st.global.u16 [%rd1+2], %r1; ld.global.u16 %rs1, [%rd1+2];",
+                           "atom.add.relaxed.gpu.u32 %r2,[%rd1+4],1;",
+                           "st.shared.u32 [memory], %r1; ld.shared.u32 %r2, [memory];"}) {
+    const auto r = run_on(code);
+    EXPECT_TRUE(r) << r.message;
+  }
+}
+
+/// Lane 0 of the last warp copies 16 bytes in each of two groups, and then reads what the first one or the second one
+/// has made.
+std::string copies(const std::string& wait, int read) {
   return R"(
-	setp.gt.u32 	%p1, %r1, 0;
+	mov.u32 	%r2, %ntid.x;
+	sub.s32 	%r2, %r2, 32;
+	setp.ne.s32 	%p1, %r1, %r2;
 	@%p1 bra 	$end;
 	mov.u32 	%r2, 0;
 	cp.async.cg.shared.global [%r2], [%rd1], 16, 16;
@@ -138,10 +179,8 @@ std::string copies(const std::string& wait) {
 	cp.async.cg.shared.global [%r2+16], [%rd1], 16, 16;
 	cp.async.commit_group;
 )" + wait +
-         R"(
-	ld.shared.u64 	%rd4, [memory];
-	ld.shared.u64 	%rd5, [memory+16];
-	st.global.v2.u64 	[%rd1+16], {%rd4, %rd5};
+         "ld.shared.u64 %rd4, [memory+" + std::to_string(16 * read) + R"(];
+	st.global.u64 	[%rd1+16], %rd4;
 $end:
 )";
 }
@@ -151,23 +190,20 @@ TEST(ptx_machine, copies_are_made_when_they_are_waited_for_at_the_latest) {
   // Which of the two copies of a block are late is drawn for each of its warps.
   int first_late = 0, second_late = 0, second_late_after_one = 0;
   for (std::uint32_t threads = 32; threads <= 1024; threads += 32) {
-    std::vector<std::uint64_t> memory(4, kBytes);
-    const std::string of_last =
-        "mov.u32 %r9, %ntid.x; sub.s32 %r9, %r9, 32; sub.s32 %r1, %r1, %r9;";
-    const auto left = [&](const std::string& wait) {
-      memory.assign(4, kBytes);
-      const auto r = run(of_last + copies(wait), memory, {1, threads, 32, 0});
+    const auto is_late = [&](const std::string& wait, int read) {
+      std::vector<std::uint64_t> memory{kBytes, kBytes, 0};
+      const auto r = run(copies(wait, read), memory, {1, threads, 32, 0});
+      if (r.what == outcome::unwritten) return true;
       EXPECT_TRUE(r) << r.message;
+      EXPECT_EQ(memory[2], kBytes);
+      return false;
     };
-    left("");
-    first_late += memory[2] != kBytes;
-    second_late += memory[3] != kBytes;
-    left("cp.async.wait_group 1;");
-    EXPECT_EQ(memory[2], kBytes);
-    second_late_after_one += memory[3] != kBytes;
-    left("cp.async.wait_group 0;");
-    EXPECT_EQ(memory[2], kBytes);
-    EXPECT_EQ(memory[3], kBytes);
+    first_late += is_late("", 0);
+    second_late += is_late("", 1);
+    EXPECT_FALSE(is_late("cp.async.wait_group 1;", 0));
+    second_late_after_one += is_late("cp.async.wait_group 1;", 1);
+    EXPECT_FALSE(is_late("cp.async.wait_group 0;", 0));
+    EXPECT_FALSE(is_late("cp.async.wait_group 0;", 1));
   }
   for (const int late : {first_late, second_late, second_late_after_one}) {
     EXPECT_GT(late, 0);
@@ -178,6 +214,7 @@ TEST(ptx_machine, copies_are_made_when_they_are_waited_for_at_the_latest) {
 TEST(ptx_machine, finds_a_copy_into_what_another_warp_still_reads) {
   std::vector<std::uint64_t> memory(4);
   const auto r = run(
+      "setp.eq.u32 %p2, %r1, 0; @%p2 st.shared.u32 [memory], %r1; bar.sync 0;"
       "setp.gt.u32 %p1, %r1, 31; @%p1 bra $read; mov.u32 %r2, 0;"
       "cp.async.cg.shared.global [%r2], [%rd1], 16, 16; cp.async.commit_group; bar.sync 0;"
       "cp.async.wait_group 0; bra $end; $read: ld.shared.u32 %r3, [memory]; bar.sync 0; $end:\n",

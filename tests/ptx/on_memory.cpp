@@ -13,9 +13,10 @@ void load(warp& w, const instruction& i, std::uint32_t lanes) {
   each(lanes, [&](std::uint32_t l) {
     const std::uint64_t address = w.address(i, l);
     const std::size_t bytes = sizeof(T) * i.count;
-    const std::byte* from = i.space == memory_space::param
-                                ? w.parameter(address, bytes)
-                                : w.reach(i.space, address, bytes, false);
+    const std::byte* from = i.space == memory_space::param ? w.parameter(address, bytes)
+                            : i.space == memory_space::local
+                                ? w.local(l, address, bytes, access::load)
+                                : w.reach(i.space, address, bytes, access::load);
     for (unsigned k = 0; k < i.count; ++k, from += sizeof(T)) {
       T value;
       std::memcpy(&value, from, sizeof(T));
@@ -28,7 +29,10 @@ void store(warp& w, const instruction& i, std::uint32_t lanes) {
   w.count(i, lanes, sizeof(T) * i.count, true);
   each(lanes, [&](std::uint32_t l) {
     const std::uint64_t address = w.address(i, l);
-    std::byte* to = w.reach(i.space, address, sizeof(T) * i.count, true);
+    const std::size_t bytes = sizeof(T) * i.count;
+    std::byte* to = i.space == memory_space::local
+                        ? w.local(l, address, bytes, access::store)
+                        : w.reach(i.space, address, bytes, access::store);
     for (unsigned k = 0; k < i.count; ++k, to += sizeof(T)) {
       const auto value = static_cast<T>(w[i.from[1 + k]][l]);
       std::memcpy(to, &value, sizeof(T));
@@ -38,7 +42,7 @@ void store(warp& w, const instruction& i, std::uint32_t lanes) {
 template <class T>
 T& atomic_place(warp& w, const instruction& i, std::uint32_t l) {
   const std::uint64_t address = w.address(i, l);
-  return *reinterpret_cast<T*>(w.reach(i.space, address, sizeof(T), true));
+  return *reinterpret_cast<T*>(w.reach(i.space, address, sizeof(T), access::update));
 }
 template <class T, class F>
 void atomic(warp& w, const instruction& i, std::uint32_t lanes) {
@@ -89,6 +93,8 @@ known_instruction on_memory(const std::string& all, const std::vector<std::strin
       k.space = memory_space::global;
     else if (word == "shared")
       k.space = memory_space::shared;
+    else if (word == "local")
+      k.space = memory_space::local;
     else if (word == "param")
       k.space = memory_space::param;
     else if (word == "v2" || word == "v4")

@@ -35,13 +35,15 @@ inline std::string program_of(const std::string& body) {
 )";
 }
 
+/// `written`: of each byte of the memory whether it was, or null.
 inline simt::report run(const std::string& body, std::vector<std::uint64_t>& memory,
-                        const simt::launch_shape& shape = {}) {
+                        const simt::launch_shape& shape = {}, std::uint8_t* written = nullptr) {
   program p(program_of(body));
   const auto begin = reinterpret_cast<std::uintptr_t>(memory.data());
   std::byte parameters[sizeof begin];
   std::memcpy(parameters, &begin, sizeof begin);
-  return launch(p, p.find("test"), shape, parameters, {{begin, begin + memory.size() * 8}});
+  return launch(p, p.find("test"), shape, parameters,
+                {{begin, {begin, begin + memory.size() * 8, written}}});
 }
 
 }  // namespace skv::ptx

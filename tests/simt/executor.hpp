@@ -17,9 +17,7 @@ template <class Kernel>
 report launch(const launch_shape& shape, const Kernel& kernel) {
   static_assert(std::is_trivially_copyable_v<Kernel>, "a kernel is copied to the device as bytes");
   static_assert(std::is_invocable_r_v<void, const Kernel&>, "a kernel has void operator()() const");
-  if (shape.blocks == 0 || shape.threads_per_block == 0 ||
-      shape.threads_per_block % kWarpThreads != 0 || shape.threads_per_block > kMaxBlockThreads)
-    return {outcome::bad_launch, "a block has 32 to 1024 threads, whole warps of them"};
+  if (std::string why = refusal_of(shape); !why.empty()) return {outcome::bad_launch, why};
   if (std::uint64_t{shape.blocks} * shape.threads_per_block > kMaxThreads)
     return {outcome::bad_launch, "more than 24,576 threads: each needs a stack of its own"};
   return machine(

@@ -18,7 +18,15 @@ struct launch_shape {
   std::uint64_t step_limit = std::uint64_t{1} << 27;  ///< beyond it is a livelock
 };
 
-enum class outcome { ok, bad_launch, divergence, deadlock, livelock, overrun, race };
+/// Why no kernel can be launched so, or nothing.
+inline std::string refusal_of(const launch_shape& s) {
+  const bool is_fine = s.blocks != 0 && s.threads_per_block != 0 &&
+                       s.threads_per_block % kWarpThreads == 0 &&
+                       s.threads_per_block <= kMaxBlockThreads;
+  return is_fine ? "" : "a block has 32 to 1024 threads, whole warps of them";
+}
+
+enum class outcome { ok, bad_launch, divergence, deadlock, livelock, overrun, race, unwritten };
 
 struct [[nodiscard]] report {
   outcome what = outcome::ok;

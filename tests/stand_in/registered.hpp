@@ -3,16 +3,16 @@
 
 #include "ptx/kernel.hpp"
 
-namespace skv::ptx {
+namespace skv::stand_in {
 
 /// Is there PTX for all of them, in a way that is understood?
 bool are_readable();
 
 struct registered_kernel {
-  const program& of;
-  const kernel& code;
+  const ptx::program& of;
+  const ptx::kernel& code;
 };
 /// That of a function that the host launches. Throws std::runtime_error if its text is not understood.
 registered_kernel find_registered(const void* host);
 
-}  // namespace skv::ptx
+}  // namespace skv::stand_in
