@@ -47,8 +47,10 @@ struct memory_range {
   void note(std::uint64_t address, std::size_t bytes, access is) const {
     if (written == nullptr) return;
     std::uint8_t* const first = written + (address - begin);
-    if (is != access::store && std::memchr(first, 0, bytes) != nullptr) fail(address, bytes);
-    if (is != access::load) std::memset(first, 1, bytes);
+    for (std::size_t i = 0; i < bytes; ++i) {
+      if (is != access::store && first[i] == 0) fail(address, bytes);
+      if (is != access::load) first[i] = 1;
+    }
   }
 
  private:
@@ -79,15 +81,14 @@ class shared_memory {
   static constexpr std::uint32_t kMany = 63;
   /// The last one to a byte.
   struct visit {
-    std::uint32_t epoch : 26 = 0, warp : 6 = 0;
+    std::uint32_t epoch : 25 = 0, warp : 6 = 0, leaves_something : 1 = 0;
   };
   void note_read(std::size_t byte, std::uint32_t warp);
-  void note_write(std::size_t byte, std::uint32_t warp);
+  void note_write(std::size_t byte, std::uint32_t warp, bool leaves_something);
 
   simt::fenced_bytes bytes_;
   std::uint32_t epoch_ = 1;
   std::vector<visit> writes_, reads_;
-  std::vector<bool> is_written_;
 };
 
 }  // namespace skv::ptx

@@ -191,6 +191,7 @@ struct paged_scene {
       mu = x;
       return;
     }
+    const number_format format = target(), mean_format = mean();
     const std::uint32_t kind = random.below(12);  // most are ordinary
     const std::size_t row = std::size_t{t.heads} * t.head_dim;
     std::vector<double> before(row);
@@ -198,14 +199,14 @@ struct paged_scene {
       double& last = before[i % row];
       const double m = id.source == mean_source::given ? random.gaussian() : last;
       last = id.source == mean_source::none ? random.gaussian() : m + 0.1 * random.gaussian();
-      std::uint32_t number = to_pattern(target(), last), mean_number = to_pattern(mean(), m);
-      if (kind == 0) number = to_pattern(target(), 1.5);
+      std::uint32_t number = to_pattern(format, last), mean_number = to_pattern(mean_format, m);
+      if (kind == 0) number = to_pattern(format, 1.5);
       if (kind == 1 && id.target == id.mean) number = mean_number;
-      if (kind == 2) number = random.bits() & ((1u << target().bits()) - 1);
-      if (kind > 2 && random.chance(0.01)) number = unusual_pattern(target(), random);
-      if (kind > 2 && random.chance(0.01)) mean_number = unusual_pattern(mean(), random);
-      append_pattern(x, target(), number);
-      append_pattern(mu, mean(), mean_number);
+      if (kind == 2) number = random.bits() & ((1u << format.bits()) - 1);
+      if (kind > 2 && random.chance(0.01)) number = unusual_pattern(format, random);
+      if (kind > 2 && random.chance(0.01)) mean_number = unusual_pattern(mean_format, random);
+      append_pattern(x, format, number);
+      append_pattern(mu, mean_format, mean_number);
     }
   }
 };
