@@ -11,12 +11,9 @@ template <class T>
 void load(warp& w, const instruction& i, std::uint32_t lanes) {
   w.count(i, lanes, sizeof(T) * i.count, false);
   each(lanes, [&](std::uint32_t l) {
-    const std::uint64_t address = w.address(i, l);
     const std::size_t bytes = sizeof(T) * i.count;
-    const std::byte* from = i.space == memory_space::param ? w.parameter(address, bytes)
-                            : i.space == memory_space::local
-                                ? w.local(l, address, bytes, access::load)
-                                : w.reach(i.space, address, bytes, access::load);
+    const std::byte* from = i.space == memory_space::param ? w.parameter(w.address(i, l), bytes)
+                                                           : w.place(i, l, bytes, access::load);
     for (unsigned k = 0; k < i.count; ++k, from += sizeof(T)) {
       T value;
       std::memcpy(&value, from, sizeof(T));
@@ -28,11 +25,7 @@ template <class T>
 void store(warp& w, const instruction& i, std::uint32_t lanes) {
   w.count(i, lanes, sizeof(T) * i.count, true);
   each(lanes, [&](std::uint32_t l) {
-    const std::uint64_t address = w.address(i, l);
-    const std::size_t bytes = sizeof(T) * i.count;
-    std::byte* to = i.space == memory_space::local
-                        ? w.local(l, address, bytes, access::store)
-                        : w.reach(i.space, address, bytes, access::store);
+    std::byte* to = w.place(i, l, sizeof(T) * i.count, access::store);
     for (unsigned k = 0; k < i.count; ++k, to += sizeof(T)) {
       const auto value = static_cast<T>(w[i.from[1 + k]][l]);
       std::memcpy(to, &value, sizeof(T));
@@ -41,8 +34,7 @@ void store(warp& w, const instruction& i, std::uint32_t lanes) {
 }
 template <class T>
 T& atomic_place(warp& w, const instruction& i, std::uint32_t l) {
-  const std::uint64_t address = w.address(i, l);
-  return *reinterpret_cast<T*>(w.reach(i.space, address, sizeof(T), access::update));
+  return *reinterpret_cast<T*>(w.place(i, l, sizeof(T), access::update));
 }
 template <class T, class F>
 void atomic(warp& w, const instruction& i, std::uint32_t lanes) {

@@ -53,13 +53,17 @@ class warp {
     range_.note(address, bytes, is);
     return reinterpret_cast<std::byte*>(address);
   }
+  /// Where an instruction accesses `bytes` bytes in a lane. Faults as reach() does.
+  std::byte* place(const instruction& i, std::uint32_t lane, std::size_t bytes, access is) {
+    const std::uint64_t at = address(i, lane);
+    return i.space == memory_space::local ? local(lane, at, bytes, is)
+                                          : reach(i.space, at, bytes, is);
+  }
   /// For what an instruction accesses in these lanes, before it does; does nothing if nobody counts.
   void count(const instruction& i, std::uint32_t lanes, std::size_t bytes, bool stores) {
     if (traffic_ != nullptr) count_traffic(i, lanes, bytes, stores);
   }
   const std::byte* parameter(std::uint64_t at, std::size_t bytes) const;
-  /// In the lane's own memory.
-  std::byte* local(std::uint32_t lane, std::uint64_t at, std::size_t bytes, access is);
 
   void begin_copy(std::uint32_t lane, std::uint64_t to, std::uint64_t from);
   void commit_copies(std::uint32_t lanes);
@@ -73,6 +77,8 @@ class warp {
             is_within(address - shared_begin(), 1, shared_->size()));
   }
   void count_traffic(const instruction& i, std::uint32_t lanes, std::size_t bytes, bool stores);
+  /// In the lane's own memory.
+  std::byte* local(std::uint32_t lane, std::uint64_t at, std::size_t bytes, access is);
   std::byte* in_shared(std::uint64_t address, std::size_t bytes, access is);
   void find_range(std::uint64_t address, std::size_t bytes);
 
