@@ -2,16 +2,17 @@
 """Counts, without a GPU, the instructions that the kernels' inner loops issue per number, and how many of their
 threads a multiprocessor runs at once.
 
-    sass_budget.py [--architecture N] [--limits FILE] [--json FILE] [CUBIN ...]
+    sass_budget.py [--architecture N] [--limits FILE] [--json FILE] [FILE ...]
     sass_budget.py --tools
 
-Without a cubin, the kernels are compiled as the library has them. nvcc and nvdisasm are looked for on PATH,
-in /usr/local/cuda/bin and in the Python packages of NVIDIA (pip install nvidia-cuda-nvdisasm), or given by --nvcc,
---nvdisasm; --tools tells which are found, and ends. Exits with 1 if a kernel is over its limits:
-bench/sass_limits.json holds what has been reached, so that it gets no worse. The goals, for bf16 with
-bf16 means, are 50 to decode and 65 to encode, and half of the threads for coders. Exits with 77 where nothing can be
-counted: without one of the two programs, or with limits and an nvcc of another release than they were
-reached with. (cuobjdump is no substitute for nvdisasm, it calls it.)
+Files are cubins, or objects that nvcc made; without any, the kernels are compiled as the library has them. nvcc
+and nvdisasm are looked for on PATH, in /usr/local/cuda/bin and in the Python packages of NVIDIA (pip install
+nvidia-cuda-nvdisasm), or given by --nvcc, --nvdisasm; --tools tells which are found, and ends. Exits with 1 if a
+kernel is over its limits:
+bench/sass_limits.json holds what has been reached, so that it gets no worse. The goals, for bf16 with bf16 means, are
+50 to decode and 65 to encode, and half of the threads for coders. Exits with 77 where nothing can be counted: without
+one of the two programs, or with limits and an nvcc of another release than they were reached with. (cuobjdump is no
+substitute for nvdisasm, it calls it.)
 
 Method. nvdisasm's listing of a kernel is cut into basic blocks at its labels and branches. BRA.DIV is
 no edge: it leaves for the code of a diverged warp, which has no work here. Dominators give the
@@ -55,7 +56,7 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True  # nothing is written to the source tree
-from sass.cubin import FORMATS, resources, short_name
+from sass.cubin import FORMATS, device_code, resources, short_name
 from sass.loops import hot_loop, kernels
 from sass.occupancy import MULTIPROCESSORS, occupancy
 
@@ -79,7 +80,7 @@ def missing(arguments, limits):
         if not found:
             return f"{name} is not there"
         setattr(arguments, tool, found)
-    if limits and not arguments.cubin:
+    if limits:
         version = subprocess.run([arguments.nvcc, "--version"], check=True, text=True,
                                  capture_output=True).stdout
         release = re.search(r"release (\d+\.\d+)", version)
@@ -108,6 +109,19 @@ def compiled(arguments, folder):
     sources += [("linear", ""), ("compact", ""), ("pool", "")]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(compile_one, sources))
+
+
+def extracted(arguments, folder):
+    """The cubins in the files that are given."""
+    for path in arguments.file:
+        try:
+            codes = device_code(path, arguments.architecture)
+        except (OSError, ValueError) as e:
+            sys.exit(str(e))
+        for code in codes:
+            with tempfile.NamedTemporaryFile(dir=folder, suffix=".cubin", delete=False) as cubin:
+                cubin.write(code)
+            yield pathlib.Path(cubin.name)
 
 
 def launches(arguments, folder):
@@ -184,7 +198,7 @@ def over_limits(table, limits):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("cubin", nargs="*", type=pathlib.Path)
+    parser.add_argument("file", nargs="*", type=pathlib.Path)
     parser.add_argument("--nvcc", default="nvcc")
     parser.add_argument("--nvdisasm", default="nvdisasm")
     parser.add_argument("--tools", action="store_true", help="tell which programs are found, and end")
@@ -206,8 +220,8 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder:
         launched = launches(arguments, folder)
-        table = [row for cubin in arguments.cubin or compiled(arguments, folder)
-                 for row in rows_of(cubin, arguments, launched, limits)]
+        cubins = (extracted if arguments.file else compiled)(arguments, folder)
+        table = [row for cubin in cubins for row in rows_of(cubin, arguments, launched, limits)]
     print_table(table)
     if arguments.json:
         arguments.json.write_text(json.dumps(table, indent=2) + "\n")

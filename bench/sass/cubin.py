@@ -6,6 +6,7 @@ FORMATS = {"1": "bf16", "2": "fp16", "3": "e4m3", "4": "e5m2"}
 HEADS = {"0": "one_row", "1": "one_group", "2": "apart"}
 SOURCES = {"0": "none", "1": "previous_token", "2": "given"}
 ATTRIBUTES = {0x11: "local_bytes", 0x2F: "registers"}  # EIATTR_FRAME_SIZE, EIATTR_REGCOUNT
+ELF_MAGIC, FAT_MAGIC, CUBIN_KIND, EM_CUDA = b"\x7fELF", 0xBA55ED50, 2, 190
 
 
 def short_name(mangled):
@@ -26,6 +27,34 @@ def short_name(mangled):
     heads = re.search(r"head_layoutE(\d)E", rest)
     heads = HEADS[heads.group(1)] if heads else "?"
     return "/".join([kind, FORMATS[target], SOURCES[source], mean, heads])
+
+
+def device_code(path, architecture):
+    """The bytes of a cubin, or of the one for an architecture in each fat binary of an object that nvcc made; the layout
+    of these is in tests/stand_in/fat_binary.hpp. A ValueError says what is wrong with the file."""
+    data = path.read_bytes()
+    if data[:4] != ELF_MAGIC:
+        raise ValueError(f"{path} is neither a cubin nor an object")
+    if data[0x12:0x14] == struct.pack("<H", EM_CUDA):
+        return [data]
+    found = []
+    at = -1
+    while (at := data.find(struct.pack("<I", FAT_MAGIC), at + 1)) >= 0:
+        try:
+            header_bytes, module_bytes = struct.unpack_from("<HQ", data, at + 6)
+            module, end = at + header_bytes, at + header_bytes + module_bytes
+            while module < end:
+                kind, _, header_bytes, size, _, _, _, runs_on = struct.unpack_from("<HHIQI3I", data, module)
+                if kind == CUBIN_KIND and runs_on == architecture:
+                    found.append(data[module + header_bytes:module + header_bytes + size])
+                module += header_bytes + size or len(data)
+        except struct.error:
+            raise ValueError(f"{path} ends within a fat binary") from None
+    if not found:
+        raise ValueError(f"{path} has no code for sm_{architecture}")
+    if any(cubin[:4] != ELF_MAGIC for cubin in found):
+        raise ValueError(f"the code in {path} is compressed")
+    return found
 
 
 def sections(cubin):

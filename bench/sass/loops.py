@@ -1,6 +1,10 @@
 """The loop of steps in nvdisasm's listing of a kernel, and the cheapest ways round it; the method is that of
 sass_budget.py."""
+import functools
 import heapq
+import itertools
+import math
+import operator
 import re
 
 
@@ -8,6 +12,7 @@ class Block:
     def __init__(self):
         self.instructions, self.next = [], []
 
+    @functools.cache
     def count(self, pattern):
         return sum(bool(re.search(pattern, i)) for i in self.instructions)
 
@@ -96,24 +101,36 @@ def natural_loops(blocks):
 IS_LOOKUP, IS_BALLOT = r"\bLDS", r"\bVOTE\S* U?R\d+"
 
 
-def ways(blocks, header, loop, without=frozenset()):
-    """The cheapest ways round a loop: {(look-ups, ballots): instructions}."""
-    cost = {b: (len(blocks[b].instructions), blocks[b].count(IS_LOOKUP), blocks[b].count(IS_BALLOT))
-            for b in loop}
-    best, heap = {}, [(cost[header][0], header, cost[header][1:], frozenset())]
-    closed, done = {}, set()
+def ways(blocks, header, loop, counted=(), most=0):
+    """The cheapest ways round a loop on which no pattern is found more often than `most` times: {how often each is:
+    instructions}."""
+    cost = {b: (len(blocks[b].instructions), tuple(map(blocks[b].count, counted))) for b in loop}
+    instructions, counts = cost[header]
+    closed, known, heap = {}, {}, []
+    if max(counts, default=0) <= most:
+        heap.append((instructions, header, counts))
     while heap:
-        n, b, counted, _ = heapq.heappop(heap)
-        if (b, counted) in done:
+        n, b, counts = heapq.heappop(heap)
+        if n > known.get((b, counts), n):
             continue
-        done.add((b, counted))
         for s in blocks[b].next:
             if s == header:
-                closed.setdefault(counted, n)
-            elif s in loop and s not in without and max(counted) < 16:
-                c = cost[s]
-                heapq.heappush(heap, (n + c[0], s, (counted[0] + c[1], counted[1] + c[2]), _))
+                closed.setdefault(counts, n)
+            elif s in loop:
+                instructions, more = cost[s]
+                way = n + instructions, s, tuple(map(operator.add, counts, more))
+                if max(way[2], default=0) <= most and way[0] < known.get(way[1:], math.inf):
+                    known[way[1:]] = way[0]
+                    heapq.heappush(heap, way)
     return closed
+
+
+def step_ways(blocks, header, loop):
+    """Those with the least of look-ups or ballots, whichever are more, and with one more: {(look-ups, ballots):
+    instructions}."""
+    counted = IS_LOOKUP, IS_BALLOT
+    fewest = next(most for most in itertools.count() if ways(blocks, header, loop, counted, most))
+    return ways(blocks, header, loop, counted, fewest + 1)
 
 
 def is_step_loop(blocks, header, loop):
@@ -133,11 +150,11 @@ def is_step_loop(blocks, header, loop):
 
 def hot_loop(blocks):
     loops = natural_loops(blocks)
-    best = None
+    best, hot = None, None
     for header, loop in loops.items():
         if not is_step_loop(blocks, header, loop):
             continue
-        closed = ways(blocks, header, loop)
+        closed = step_ways(blocks, header, loop)
         lookups, ballots = min(closed)
         if ballots < lookups:  # it only looks for escapes
             continue
@@ -146,11 +163,11 @@ def hot_loop(blocks):
         second = closed.get((lookups + 1, ballots + 1), closed.get((lookups, ballots + 1), n)) - n
         found = {"main": n / lookups, "second": second, "steps_per_round": lookups,
                  "loop_instructions": sum(len(blocks[b].instructions) for b in loop)}
-        outer = [(len(l), h) for h, l in loops.items() if l > loop]
-        if outer:
-            h = min(outer)[1]
-            rows = ways(blocks, h, loops[h], without=loop - {header})
-            found["row"] = min(rows.values(), default=None)
         if best is None or (-lookups, found["main"]) < (-best["steps_per_round"], best["main"]):
-            best = found
+            best, hot = found, header
+    around = [(len(loop), header) for header, loop in loops.items() if best and loop > loops[hot]]
+    if around:
+        header = min(around)[1]
+        rows = ways(blocks, header, loops[header] - loops[hot] | {hot})
+        best["row"] = min(rows.values(), default=None)
     return best
