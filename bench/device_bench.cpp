@@ -2,6 +2,8 @@
 //
 //     device_bench [--data DIR] [--reference NAME] [--mib N] [flags of Google Benchmark]
 //
+// With a small N, for a try, everything is repeated less often.
+//
 // Names are {encode,decode}/{slots,in_place,packed,to_host}/format/predictor/what, where what is
 //     all           N MiB (4,096) in all layers, in one launch; to_host, which is packed, and in pinned
 //                   memory of the host, an eighth of that, bf16
@@ -161,7 +163,7 @@ void register_copy(const char* name, double (*rate)(device_arena&, std::size_t),
       ->UseManualTime()
       ->Unit(benchmark::kMicrosecond)
       ->Iterations(1)
-      ->Repetitions(kRepetitions)
+      ->Repetitions(repetitions(g_mib))
       ->ReportAggregatesOnly();
 }
 
@@ -175,7 +177,7 @@ void register_all() {
                                                        {place::packed, "packed"},
                                                        {place::to_host, "to_host"}};
 
-  const auto add = [&](configuration c, const std::string& what, int iterations, timing how = {}) {
+  const auto add = [&](configuration c, const std::string& what, int most, timing how = {}) {
     for (const bool encodes : {true, false}) {
       c.encodes = encodes;
       std::string name = encodes ? "encode/" : "decode/";
@@ -187,8 +189,8 @@ void register_all() {
       benchmark::RegisterBenchmark(name.c_str(), [=](auto& state) { run(state, name, c, how); })
           ->UseManualTime()
           ->Unit(benchmark::kMicrosecond)
-          ->Iterations(iterations)
-          ->Repetitions(kRepetitions)
+          ->Iterations(iterations(g_mib, most))
+          ->Repetitions(repetitions(g_mib))
           ->ReportAggregatesOnly();
     }
   };
@@ -220,8 +222,8 @@ void register_all() {
       }
       c.items = request_pages(g_mib);
       c.most_windows = 16;  // each is a graph of its own
-      add(c, "request", request_iterations(g_mib, 50), {.single = true});
-      add(c, "request:graph", request_iterations(g_mib, 50), {.single = true, .graph = true});
+      add(c, "request", 50, {.single = true});
+      add(c, "request:graph", 50, {.single = true, .graph = true});
     }
 }
 

@@ -57,8 +57,8 @@ void linear_runs::register_all() {
                                      })
             ->UseManualTime()
             ->Unit(benchmark::kMicrosecond)
-            ->Iterations(items == 0 ? 1 : request_iterations(mib_, 20))
-            ->Repetitions(kRepetitions)
+            ->Iterations(iterations(mib_, items == 0 ? 1 : 20))
+            ->Repetitions(repetitions(mib_))
             ->ReportAggregatesOnly();
       }
 }

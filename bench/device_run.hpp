@@ -7,17 +7,20 @@
 
 namespace skv::bench {
 
-inline constexpr int kRepetitions = 5;
-
 /// Pages of a request of 4,096 tokens, or of `mib` MiB in one layer if that is less.
 inline std::uint32_t request_pages(std::size_t mib) {
   constexpr std::size_t kPageBytes = std::size_t{2} * 2 * kPageTokens * kPageChannels;
   return static_cast<std::uint32_t>(
       std::min<std::size_t>(4096 / kPageTokens, (mib << 20) / kPageBytes));
 }
-/// How often it is coded in a repetition: `most`, or `mib` times if that is less.
-inline int request_iterations(std::size_t mib, int most) {
+/// How often to do what is done `most` times with gigabytes: `mib` times if that is less, for then
+/// times mean nothing.
+inline int iterations(std::size_t mib, int most) {
   return static_cast<int>(std::min<std::size_t>(mib, static_cast<std::size_t>(most)));
+}
+/// Of a benchmark; at least two, which have a median.
+inline int repetitions(std::size_t mib) {
+  return static_cast<int>(std::clamp<std::size_t>(mib, 2, 5));
 }
 
 struct bench_device {

@@ -135,7 +135,7 @@ TEST_P(gpu_c_pool, a_captured_graph_packs_stores_restores_and_drops_each_time) {
 class gpu_c_pages : public on_device<> {};
 
 TEST_F(gpu_c_pages, are_used_by_others_while_their_blocks_are_in_the_pool) {
-  for (std::uint64_t seed = 40; seed < 44; ++seed) {
+  for (std::uint64_t seed = 40; seed < 40 + repeats(4); ++seed) {
     pooled_scene s(kGiven, seed, output::in_place);
     ASSERT_EQ(s.c.encode(nullptr), SKV_OK) << skv_last_error();
     ASSERT_EQ(s.store(nullptr), SKV_OK) << skv_last_error();

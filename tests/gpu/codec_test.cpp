@@ -92,7 +92,7 @@ TEST_P(gpu, streams_do_not_disturb_each_other) {
         std::make_unique<gpu_scene>(random_scene(GetParam(), 20 + static_cast<std::uint64_t>(i)),
                                     page_layout::token_major, page_layout::head_major));
   }
-  for (int round = 0; round < 5; ++round)
+  for (std::uint64_t round = 0; round < repeats(5); ++round)
     for (int i = 0; i < kStreams; ++i) {
       ASSERT_TRUE(scenes[i]->encode(output::slots, streams[i]));
       ASSERT_TRUE(scenes[i]->decode(output::slots, streams[i]));
@@ -125,7 +125,7 @@ TEST_P(gpu, a_later_codec_leaves_an_earlier_one_as_it_was) {
 TEST(gpu_random, batches_of_every_kind) {
   if (const std::string why = missing_device(); !why.empty()) GTEST_SKIP() << why;
   const auto codings = all_codings();
-  const std::uint64_t batches = asked("SKV_GPU_BATCHES", 500);
+  const std::uint64_t batches = asked("SKV_GPU_BATCHES", std::max<std::uint64_t>(500 / every(), 1));
   random_source random(asked("SKV_GPU_SEED", 1));
   const auto one_of = [&](const auto& choices) {
     return choices[random.below(std::size(choices))];

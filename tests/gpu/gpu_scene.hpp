@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <algorithm>
 #include <skv/cuda/codec.hpp>
 
 #include "gpu/device.hpp"
@@ -268,6 +269,12 @@ inline void expect_round_trip(const gpu_scene& g, output how) {
 inline std::uint64_t asked(const char* name, std::uint64_t otherwise) {
   const char* const value = std::getenv(name);
   return value == nullptr ? otherwise : std::stoull(value);
+}
+/// Of all that tests could do one part in so many, where that would take minutes: SKV_GPU_EVERY.
+inline std::uint64_t every() { return std::max<std::uint64_t>(asked("SKV_GPU_EVERY", 1), 1); }
+/// How often to repeat what a test does `times` times, with other data.
+inline std::uint64_t repeats(std::uint64_t times) {
+  return every() == 1 ? times : std::min<std::uint64_t>(times, 2);
 }
 
 }  // namespace skv::gpu

@@ -34,7 +34,7 @@ result<done> decode(const gpu_scene& g, const cuda::block_batch& batch,
 }
 
 TEST_P(gpu_layers, one_by_one_are_as_all_at_once) {
-  for (std::uint64_t seed = 1; seed <= 3; ++seed)
+  for (std::uint64_t seed = 1; seed <= repeats(3); ++seed)
     for (const output how : {output::slots, output::in_place}) {
       const gpu_scene g = scene_of(GetParam(), seed);
       for (const std::uint32_t layer : {2, 0, 1})

@@ -13,7 +13,7 @@ INSTANTIATE_TEST_SUITE_P(kinds, gpu_linear, testing::ValuesIn(linear_kinds()),
                          [](const auto& p) { return name_of(p.param); });
 
 TEST_P(gpu_linear, makes_the_cpus_means_and_bytes) {
-  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+  for (std::uint64_t seed = 1; seed <= repeats(3); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     const linear_pass p(linear_scene(GetParam(), seed), kPageLayouts[seed % 4],
                         kPageLayouts[(seed + 1) % 4]);

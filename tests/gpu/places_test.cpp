@@ -98,7 +98,7 @@ paged_scene tensor_of(const paged_scene& all, std::uint32_t tensor) {
 // [2, blocks, tokens, heads, head_dim]: no block is contiguous, but each plane's half of it is, and has a
 // codec of its own.
 TEST_P(gpu_places, each_of_two_planes_is_coded_in_place) {
-  for (std::uint64_t seed = 41; seed < 44; ++seed) {
+  for (std::uint64_t seed = 41; seed < 41 + repeats(3); ++seed) {
     const gpu_scene all(random_scene(GetParam(), seed), page_layout::two_planes,
                         page_layout::two_planes);
     const auto raw = all.cache.to_host();

@@ -12,7 +12,7 @@ INSTANTIATE_TEST_SUITE_P(codings, gpu_pool, testing::ValuesIn(all_codings()),
                          [](const auto& p) { return name_of(p.param); });
 
 TEST_P(gpu_pool, compacting_is_packed_encoding) {
-  for (std::uint64_t seed = 1; seed < 5; ++seed) {
+  for (std::uint64_t seed = 1; seed <= repeats(4); ++seed) {
     const gpu_scene packed(random_scene(GetParam(), seed), page_layout::token_major,
                            page_layout::token_major);
     const gpu_scene g(random_scene(GetParam(), seed), page_layout::head_major,
@@ -56,7 +56,7 @@ TEST_P(gpu_pool, compacting_is_packed_encoding) {
 }
 
 TEST_P(gpu_pool, restores_every_bit) {
-  for (std::uint64_t seed = 1; seed < 5; ++seed)
+  for (std::uint64_t seed = 1; seed <= repeats(4); ++seed)
     for (const output how : {output::slots, output::in_place}) {
       SCOPED_TRACE(seed);
       const gpu_scene g(random_scene(GetParam(), seed), kPageLayouts[seed % 3],
@@ -137,7 +137,7 @@ TEST_P(gpu_pool, a_captured_graph_stores_restores_and_drops_each_time) {
 TEST(gpu_pool_random, in_any_order_its_counts_add_up_and_every_bit_comes_back) {
   if (const std::string why = missing_device(); !why.empty()) GTEST_SKIP() << why;
   random_source random(1);
-  for (std::uint64_t seed = 1; seed < 11; ++seed) {
+  for (std::uint64_t seed = 1; seed <= repeats(10); ++seed) {
     const gpu_scene g(random_scene(kGiven, seed), page_layout::token_major,
                       page_layout::token_major);
     const std::uint32_t items = g.scene.items, per_layer = items + 2;

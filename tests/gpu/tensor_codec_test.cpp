@@ -16,7 +16,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& p) { return name_of(p.param); });
 
 TEST_P(gpu_tensor_codec, writes_the_cpus_tensors_and_restores_every_bit) {
-  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+  for (std::uint64_t seed = 1; seed <= repeats(3); ++seed) {
     const closed_loop c(recurrence_scene(GetParam(), seed));
     c.encoding.begin(nullptr);
     ASSERT_TRUE(c.encode(c.encoding, c.g.batch(), nullptr));

@@ -74,16 +74,38 @@ class shared_memory {
   std::byte* data() const { return bytes_.data(); }
   std::size_t size() const { return bytes_.size(); }
   void next_epoch() { ++epoch_; }
-  void note(std::size_t at, std::size_t bytes, std::uint32_t warp, access is);
+  void note(std::size_t at, std::size_t bytes, std::uint32_t warp, access is) {
+    for (std::size_t i = at; i < at + bytes; ++i) {
+      if (is == access::load || is == access::update) note_read(i, warp);
+      if (is != access::load) note_write(i, warp, is != access::begin_store);
+    }
+  }
 
  private:
-  static constexpr std::uint32_t kMany = 63;
+  static constexpr std::uint16_t kMany = 0xffff;
   /// The last one to a byte.
   struct visit {
-    std::uint32_t epoch : 25 = 0, warp : 6 = 0, leaves_something : 1 = 0;
+    std::uint32_t epoch = 0;
+    std::uint16_t warp = 0;
+    bool leaves_something = false;
   };
-  void note_read(std::size_t byte, std::uint32_t warp);
-  void note_write(std::size_t byte, std::uint32_t warp, bool leaves_something);
+  bool was_visited_by_another(visit v, std::uint32_t warp) const {
+    return v.epoch == epoch_ && v.warp != warp;
+  }
+  void note_read(std::size_t byte, std::uint32_t warp) {
+    const visit written = writes_[byte];
+    if (was_visited_by_another(written, warp) || !written.leaves_something) fail_read(byte, warp);
+    visit& read = reads_[byte];
+    read = {epoch_, was_visited_by_another(read, warp) ? kMany : static_cast<std::uint16_t>(warp)};
+  }
+  void note_write(std::size_t byte, std::uint32_t warp, bool leaves_something) {
+    visit& written = writes_[byte];
+    const bool was_read = was_visited_by_another(reads_[byte], warp);
+    if (was_read || was_visited_by_another(written, warp)) fail_write(was_read);
+    written = {epoch_, static_cast<std::uint16_t>(warp), leaves_something};
+  }
+  [[noreturn]] void fail_read(std::size_t byte, std::uint32_t warp) const;
+  [[noreturn]] static void fail_write(bool was_read);
 
   simt::fenced_bytes bytes_;
   std::uint32_t epoch_ = 1;

@@ -61,7 +61,7 @@ void sync_warp(warp& w, const instruction& i, std::uint32_t lanes) {
 /// mma.m16n8k32.s8: lane 4g + t has in register r of A, from byte b = 0, row g + 8 (r % 2), column 4t + b +
 /// 16 (r / 2); of B row 4t + b + 16r, column g; of C and D row g + 8 (r / 2), column 2t + r % 2.
 void multiply_matrices(warp& w, const instruction& i, std::uint32_t /*lanes*/) {
-  std::int32_t a[16][32], b[32][8];
+  std::int16_t a[16][32], b[8][32];  // rows of A, columns of B
   const auto byte_of = [&](std::uint32_t source, std::uint32_t lane, int byte) {
     return static_cast<std::int8_t>(w[i.from[source]][lane] >> (8 * byte));
   };
@@ -71,7 +71,7 @@ void multiply_matrices(warp& w, const instruction& i, std::uint32_t /*lanes*/) {
       const auto at = 4 * t + static_cast<std::uint32_t>(byte);
       for (std::uint32_t r = 0; r < 4; ++r)
         a[g + 8 * (r % 2)][at + 16 * (r / 2)] = byte_of(r, l, byte);
-      for (std::uint32_t r = 0; r < 2; ++r) b[at + 16 * r][g] = byte_of(4 + r, l, byte);
+      for (std::uint32_t r = 0; r < 2; ++r) b[g][at + 16 * r] = byte_of(4 + r, l, byte);
     }
   }
   warp::values made[4];
@@ -80,7 +80,7 @@ void multiply_matrices(warp& w, const instruction& i, std::uint32_t /*lanes*/) {
     for (std::uint32_t r = 0; r < 4; ++r) {
       const std::uint32_t row = g + 8 * (r / 2), column = 2 * t + r % 2;
       std::int32_t sum = 0;
-      for (int k = 0; k < 32; ++k) sum += a[row][k] * b[k][column];
+      for (int k = 0; k < 32; ++k) sum += a[row][k] * b[column][k];
       made[r][l] = truncated(w[i.from[6 + r]][l] + bits(sum), 32);
     }
   }
