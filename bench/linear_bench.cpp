@@ -182,7 +182,7 @@ void decode_cache(benchmark::State& state, mean_source base, bool linear, isa se
 cpu::linear_kernels kernels_of(isa set) {
   switch (set) {
     case isa::scalar: return cpu::scalar::find_linear_kernels(bf16.id, bf16.id);
-#if defined(__x86_64__)
+#if defined(SKV_HAVE_X86_ISAS)
     case isa::avx2: return cpu::avx2::find_linear_kernels(bf16.id, bf16.id);
     case isa::avx512: return cpu::avx512::find_linear_kernels(bf16.id, bf16.id);
 #endif

@@ -74,7 +74,7 @@ TEST(linear_steps, products_are_exact) {
   std::vector<set_of_kernels> sets = {
       {cpu::isa::scalar, cpu::scalar::find_linear_kernels(format_id::bf16, format_id::bf16)},
       {cpu::isa::portable, cpu::portable::find_linear_kernels(format_id::bf16, format_id::bf16)}};
-#if defined(__x86_64__)
+#if defined(SKV_HAVE_X86_ISAS)
   sets.push_back(
       {cpu::isa::avx2, cpu::avx2::find_linear_kernels(format_id::bf16, format_id::bf16)});
   sets.push_back(

@@ -7,13 +7,13 @@ namespace skv {
 namespace {
 
 TEST(avx2_lanes, equal_scalar_lanes) {
-#if defined(__x86_64__)
+#if defined(SKV_HAVE_X86_ISAS)
   ASSERT_TRUE(test::kHaveAvx2Lanes) << "compiled without the flags";
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2"))
     GTEST_SKIP() << "no AVX2 here";
   test::check_avx2_lanes();
 #else
-  GTEST_SKIP() << "not for this processor";
+  GTEST_SKIP() << "not built for it";
 #endif
 }
 

@@ -57,7 +57,7 @@ inline const std::vector<named_codec>& codecs_that_run_here() {
   static const std::vector<named_codec> found = [] {
     std::vector<named_codec> c{{"scalar", cpu::scalar::find_tile_codec},
                                {"portable", cpu::portable::find_tile_codec}};
-#if defined(__x86_64__) || defined(__i386__)
+#if defined(SKV_HAVE_X86_ISAS)
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
                       __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
     if (avx2) c.push_back({"avx2", cpu::avx2::find_tile_codec});
