@@ -22,7 +22,7 @@ struct module_header {
   std::uint16_t kind, version;
   std::uint32_t header_bytes;
   std::uint64_t bytes;
-  std::uint32_t compressed_bytes, unknown[5];
+  std::uint32_t compressed_bytes, unknown[2], architecture, unknown_too[2];
   std::uint64_t flags, also_unknown, text_bytes;  ///< text: of what is compressed
 };
 

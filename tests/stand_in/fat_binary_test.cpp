@@ -20,7 +20,8 @@ struct module {
 };
 module module_of(const std::string& bytes, std::uint64_t flags = 0x11) {
   module m{{}, bytes};
-  m.header = {module_header::kPtx, 0x101, sizeof m.header, bytes.size(), 0, {}, flags, 0, 0};
+  m.header = {
+      module_header::kPtx, 0x101, sizeof m.header, bytes.size(), 0, {}, 90, {}, flags, 0, 0};
   return m;
 }
 module compressed(const std::string& bytes, std::uint64_t flags) {
