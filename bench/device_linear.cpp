@@ -7,14 +7,10 @@
 #include <skv/cuda/reference.hpp>
 #include <skv/predict/linear.hpp>
 
+#include "stop.hpp"
+
 namespace skv::bench {
 namespace {
-
-template <class T>
-T value_of(result<T> r) {
-  if (!r) stop(r.failure().message);
-  return *std::move(r);
-}
 
 rotary half_of(std::uint32_t head_dim) {
   rotary r;

@@ -1,10 +1,10 @@
 #include "device_pages.hpp"
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <map>
+
+#include "stop.hpp"
 
 namespace skv::bench {
 namespace {
@@ -24,11 +24,6 @@ profile_ptr widened(const profile& narrow, std::uint32_t times) {
 }
 
 }  // namespace
-
-void stop(const std::string& why) {
-  std::fprintf(stderr, "%s\n", why.c_str());
-  std::exit(1);
-}
 
 void check(cudaError_t e) {
   if (e != cudaSuccess) stop(std::string("CUDA: ") + cudaGetErrorString(e));

@@ -9,8 +9,6 @@
 
 namespace skv::bench {
 
-/// Ends the program.
-[[noreturn]] void stop(const std::string& why);
 /// Ends the program with the error's name, if it is one.
 void check(cudaError_t e);
 

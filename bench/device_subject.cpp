@@ -5,14 +5,10 @@
 #include <numeric>
 #include <random>
 
+#include "stop.hpp"
+
 namespace skv::bench {
 namespace {
-
-template <class T>
-T value_of(result<T> r) {
-  if (!r) stop(r.failure().message);
-  return *std::move(r);
-}
 
 cuda::block_geometry geometry_of(const configuration& how, const page_set& pages) {
   cuda::block_geometry g = pages.geometry;

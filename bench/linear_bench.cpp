@@ -12,12 +12,11 @@
 #include <skv/cpu/archive.hpp>
 
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <map>
 #include <numbers>
 
 #include "cpu/linear_products.hpp"
+#include "stop.hpp"
 #include "workload.hpp"
 
 #if defined(__x86_64__)
@@ -30,15 +29,6 @@ namespace {
 using cpu::isa;
 
 data_folder g_folder{std::string(SKV_TEST_DATA) + "/tiny"};
-
-template <class T>
-T value_of(result<T> r) {
-  if (!r) {
-    std::fprintf(stderr, "%s\n", r.failure().message.c_str());
-    std::exit(1);
-  }
-  return *std::move(r);
-}
 
 std::vector<calibration_tensor> cache_of(const std::vector<tensor>& tensors, std::size_t number) {
   // Tensors of one name follow each other, cache by cache.
@@ -68,14 +58,14 @@ rotary rope_of(std::uint32_t head_dim) {
 }
 
 // Caches one after the other with a profile for them, fitted to others.
-struct subject {
+struct cpu_subject {
   profile_ptr used;
   std::vector<tensor> tensors;
   std::vector<std::byte> source, file;
   container box;
   double multiplications = 0;  // a token
 
-  subject(mean_source base, bool linear)
+  cpu_subject(mean_source base, bool linear)
       : tensors(read_tensors(g_folder, "evaluation", bf16, base)) {
     const auto calibration = read_tensors(g_folder, "calibration", bf16, base);
     if (linear) {
@@ -87,7 +77,7 @@ struct subject {
           value_of(fit.add(cache_of(calibration, i)));
       while (fit.next_pass());
       used = value_of(fit.finish());
-      if (used == nullptr) std::exit((std::fprintf(stderr, "it does not pay here\n"), 1));
+      if (used == nullptr) stop("it does not pay here");
       for (const linear_tensor& t : used->content().linear->tensors)
         multiplications += static_cast<double>(t.to_output.weights.size());
     } else {
@@ -146,14 +136,14 @@ struct subject {
   }
 };
 
-subject& subject_of(mean_source base, bool linear) {
-  static std::map<std::pair<mean_source, bool>, subject> made;
+cpu_subject& subject_of(mean_source base, bool linear) {
+  static std::map<std::pair<mean_source, bool>, cpu_subject> made;
   const std::pair key{base, linear};
-  if (!made.contains(key)) made.emplace(key, subject(base, linear));
+  if (!made.contains(key)) made.emplace(key, cpu_subject(base, linear));
   return made.at(key);
 }
 
-void report(benchmark::State& state, const subject& s) {
+void report(benchmark::State& state, const cpu_subject& s) {
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(s.source.size()));
   state.counters["bits_per_scalar"] =
       16 * static_cast<double>(s.file.size()) / static_cast<double>(s.source.size());
@@ -161,13 +151,13 @@ void report(benchmark::State& state, const subject& s) {
 }
 
 void encode_cache(benchmark::State& state, mean_source base, bool linear, isa set) {
-  subject& s = subject_of(base, linear);
+  cpu_subject& s = subject_of(base, linear);
   for (auto _ : state) s.encode(set, [](std::span<const std::byte>) { return done{}; });
   report(state, s);
 }
 
 void decode_cache(benchmark::State& state, mean_source base, bool linear, isa set) {
-  const subject& s = subject_of(base, linear);
+  const cpu_subject& s = subject_of(base, linear);
   std::vector<std::byte> back(s.source.size());
   const auto place = [&](std::uint64_t at, std::span<const std::byte> bytes) -> result<done> {
     std::copy(bytes.begin(), bytes.end(), back.begin() + static_cast<std::ptrdiff_t>(at));

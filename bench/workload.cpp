@@ -5,27 +5,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <string_view>
 
 #include "io/mapped_file.hpp"
 #include "io/safetensors.hpp"
+#include "stop.hpp"
 
 namespace skv::bench {
 namespace {
 
 namespace fs = std::filesystem;
-
-template <class T>
-T value_of(result<T> r) {
-  if (!r) {
-    std::fprintf(stderr, "%s\n", r.failure().message.c_str());
-    std::exit(1);
-  }
-  return *std::move(r);
-}
 
 struct raw_tensor {
   std::string name;

@@ -6,11 +6,10 @@
 #include <string>
 
 #include "prepared_kernel.hpp"
+#include "refuse.hpp"
 
 namespace skv::cuda {
 namespace {
-
-error bad(std::string what) { return fail(status::invalid_argument, std::move(what)); }
 
 result<done> check_packed(const encoded_places& out) {
   if (out.offsets == nullptr || out.total_bytes == nullptr)

@@ -6,13 +6,9 @@
 
 #include "linear_plan.hpp"
 #include "prepared_kernel.hpp"
+#include "refuse.hpp"
 
 namespace skv::cuda {
-namespace {
-
-error bad(std::string what) { return fail(status::invalid_argument, std::move(what)); }
-
-}  // namespace
 
 struct linear::state {
   linear_plan plan;

@@ -7,13 +7,12 @@
 
 #include "linear_order.hpp"
 #include "plan.hpp"
+#include "refuse.hpp"
 
 namespace skv::cuda {
 namespace {
 
 constexpr std::uint32_t kNone = 0xffffffff;
-
-error bad(std::string what) { return fail(status::invalid_argument, std::move(what)); }
 
 std::uint32_t width_of(const tensor_scales& t) { return t.heads * t.head_dim; }
 

@@ -5,6 +5,8 @@
 #include <skv/tile/code_tile.hpp>
 #include <string>
 
+#include "refuse.hpp"
+
 namespace skv::cuda {
 namespace {
 
@@ -40,8 +42,6 @@ void append_channels(const profile_content& p, std::span<const scale_code> codes
     return true;
   });
 }
-
-error bad(std::string what) { return fail(status::invalid_argument, std::move(what)); }
 
 result<tensor_plan> cut(const block_geometry& g, const block_tensor& t,
                         std::uint32_t number_bytes) {

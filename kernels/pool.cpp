@@ -2,13 +2,9 @@
 
 #include "pool_layout.hpp"
 #include "prepared_kernel.hpp"
+#include "refuse.hpp"
 
 namespace skv::cuda {
-namespace {
-
-error bad(std::string what) { return fail(status::invalid_argument, std::move(what)); }
-
-}  // namespace
 
 struct pool::state {
   block_plan plan{};

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "parameters.hpp"
+#include "refuse.hpp"
 
 namespace skv::cuda {
 
@@ -17,7 +18,6 @@ struct pool_layout {
   std::size_t bytes = 0;  ///< of all
 
   static result<pool_layout> make(const block_plan& plan, const pool_options& options) {
-    const auto bad = [](const char* what) { return fail(status::invalid_argument, what); };
     const std::uint32_t sector = options.sector_bytes;
     if (sector < 64 || sector > 65536 || (sector & (sector - 1)) != 0)
       return bad("sectors have a power of two of bytes, from 64 to 65536");

@@ -29,7 +29,7 @@ constexpr weight_format kWeights[] = {weight_format::fp8, weight_format::int8, w
 
 class table {
  public:
-  explicit table(bool json) : is_json_(json) {
+  explicit table(bool is_json) : is_json_(is_json) {
     if (!is_json_)
       fmt::print("{:<12} {:<5} {:<36} {:>8} {:>7} {:>9} {:>7}\n", "model", "cache", "predictor",
                  "bits", "ratio", "+linear", "ratio");

@@ -12,7 +12,7 @@ using skv::result;
 using skv::status;
 
 // A text while the predictor goes through it, and what it predicted.
-struct run {
+struct text_run {
   const recording* of;
   std::unique_ptr<model_predictor> predictor;
   std::vector<std::vector<std::byte>> numbers, means;  // of every tensor
@@ -53,7 +53,7 @@ class fitter {
     return m_->options().anchored &&
            !(t.kind == skv::tensor_kind::v && t.layer + 1 == config_.layers);
   }
-  skv::tensor_shape shape_of(const run& r, skv::tensor_id t) const {
+  skv::tensor_shape shape_of(const text_run& r, skv::tensor_id t) const {
     return {t, static_cast<std::uint32_t>(r.of->tokens.size()), config_.kv_heads, config_.head_dim};
   }
   std::size_t number_stride() const {
@@ -62,20 +62,20 @@ class fitter {
   std::size_t mean_stride() const {
     return std::size_t{config_.kv_width()} * sizeof(std::uint16_t);
   }
-  void observe(anchor_fit& fit, run& r, std::size_t text, skv::tensor_id t) const;
+  void observe(anchor_fit& fit, text_run& r, std::size_t text, skv::tensor_id t) const;
   void anchor(skv::tensor_id t);
 
   const predictor_model* m_;
   const model_config& config_;
   const cache_format& format_;
   std::vector<skv::tensor_id> tensors_;
-  std::vector<run> runs_;
+  std::vector<text_run> runs_;
   anchors maps_;
   std::vector<anchor_report> report_;
 };
 
 // Residuals, and how far the hidden state is from the target's, in units of its root mean square.
-void fitter::observe(anchor_fit& fit, run& r, std::size_t text, skv::tensor_id t) const {
+void fitter::observe(anchor_fit& fit, text_run& r, std::size_t text, skv::tensor_id t) const {
   const auto residuals = r.predictor->residuals();
   const auto hidden = r.predictor->hidden();
   const auto& wanted = r.of->layers[t.layer].hidden;
@@ -120,7 +120,7 @@ result<skv::done> fitter::run_through(workers& team, std::span<const recording> 
     runs_.push_back({&r, *std::move(started), {}, {}});
   }
   for (const skv::tensor_id t : tensors_) {
-    for (run& r : runs_) {
+    for (text_run& r : runs_) {
       const auto means = r.predictor->predict(shape_of(r, t));
       if (means.data == nullptr)
         return fail(status::invalid_argument, "the recordings are of a model of another shape");
@@ -129,16 +129,16 @@ result<skv::done> fitter::run_through(workers& team, std::span<const recording> 
       r.predictor->observe(shape_of(r, t), {r.numbers.back().data(), number_stride()});
     }
     if (is_anchored(t)) anchor(t);
-    for (run& r : runs_) r.predictor->turn_over();
+    for (text_run& r : runs_) r.predictor->turn_over();
   }
-  for (run& r : runs_) r.predictor.reset();
+  for (text_run& r : runs_) r.predictor.reset();
   return skv::done{};
 }
 
 // What the texts' caches hold, and what was predicted of them.
 std::vector<text_tensors> fitter::texts() const {
   std::vector<text_tensors> texts;
-  for (const run& r : runs_) {
+  for (const text_run& r : runs_) {
     text_tensors& text = texts.emplace_back();
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
       const skv::tensor_shape t = shape_of(r, tensors_[i]);

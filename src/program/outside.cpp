@@ -11,7 +11,7 @@ namespace {
 
 constexpr const char* kEmbedding = "model.embed_tokens.weight";
 
-std::optional<number_format> format_of(std::string_view dtype) {
+std::optional<number_format> embedding_format(std::string_view dtype) {
   if (dtype == "F32") return kSingle;
   if (dtype == "BF16") return bf16;
   if (dtype == "F16") return fp16;
@@ -62,7 +62,7 @@ result<std::optional<embedding_file>> open_embedding(const std::string& where) {
   const auto e = std::ranges::find(parsed->tensors, tensor, &io::tensor_entry::name);
   if (e == parsed->tensors.end())
     return fail(status::invalid_argument, name + ": there is no such tensor");
-  const auto format = format_of(e->dtype);
+  const auto format = embedding_format(e->dtype);
   constexpr std::uint64_t limit = std::numeric_limits<std::uint32_t>::max();
   if (!format || e->shape.size() != 2 || e->shape[0] == 0 || e->shape[1] == 0 ||
       e->shape[0] > limit || e->shape[1] > kMaxInputs)

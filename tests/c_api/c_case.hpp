@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "support/codecs.hpp"
 #include "support/guarded.hpp"
 #include "support/profiles.hpp"
 #include "support/synthetic.hpp"
@@ -33,8 +34,6 @@ inline c_codec c_codec_of(const skv_profile* p) {
 inline c_codec c_codec_of(coding_id id) {
   return c_codec_of(c_profile_of(*default_profile_of(id)).get());
 }
-
-constexpr coding_id kGiven{format_id::bf16, mean_source::given, format_id::bf16};
 
 inline skv_slice slice_of(std::uint32_t tokens, std::uint32_t heads = 4,
                           std::uint32_t head_dim = 40) {

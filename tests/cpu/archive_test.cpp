@@ -7,6 +7,7 @@
 #include "support/allocations.hpp"
 #include "support/archives.hpp"
 #include "support/cache_file.hpp"
+#include "support/codecs.hpp"
 #include "support/effort.hpp"
 #include "support/profiles.hpp"
 #include "support/synthetic.hpp"
@@ -15,10 +16,10 @@ namespace skv {
 namespace {
 
 using test::byte_string;
+using test::kGiven;
 using test::tensor_stream;
 using testing::HasSubstr;
 
-constexpr test::coding_id kGiven{format_id::bf16, mean_source::given, format_id::bf16};
 constexpr std::uint32_t kTokens = 37, kHeads = 5, kHeadDim = 12;
 
 // Opaque bytes, K [37, 5, 12], opaque bytes, V [37, 5, 12], with tiles of a shape.
@@ -209,7 +210,7 @@ TEST(archive, of_random_bytes_is_hardly_larger_than_they_are) {
 // Some hundred bytes stand for a hundred megabytes of equal numbers, in tiles of the largest size.
 TEST(archive, holds_only_the_tiles_in_flight) {
   constexpr std::uint32_t kTiles = 12, kTileBytes = 2 * kMaxTileElements;
-  constexpr test::coding_id id{format_id::bf16, mean_source::none, format_id::bf16};
+  constexpr test::coding_id id = test::kAlone;
   const cpu::codec coder(test::default_profile_of(id));
   const stream one = tensor_stream({0, tensor_kind::k}, id.target, kMaxTileElements / 64, 1, 64,
                                    kMaxTileElements / 64, 1);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <skv/cpu/codec.hpp>
 
+#include "support/codecs.hpp"
 #include "support/profiles.hpp"
 #include "support/synthetic.hpp"
 
@@ -10,9 +11,8 @@ namespace skv {
 namespace {
 
 using byte_string = std::vector<std::byte>;
+using test::kGiven;
 using testing::HasSubstr;
-
-constexpr test::coding_id kGiven{format_id::bf16, mean_source::given, format_id::bf16};
 
 // A tile of K in layer 1 as test::content_with_scales knows it: 2 heads of 8 channels.
 constexpr cpu::tile_slice kTile{{1, tensor_kind::k}, 2, 8, 0, 2, 50};

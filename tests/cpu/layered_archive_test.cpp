@@ -15,25 +15,26 @@ namespace skv {
 namespace {
 
 using test::byte_string;
+using test::kGiven;
 using test::tensor_stream;
 using testing::HasSubstr;
 
-constexpr std::uint32_t kTokens = 37, kHeads = 3, kHeadDim = 16, kRowBytes = kHeads * kHeadDim * 2;
-constexpr test::coding_id kGiven{format_id::bf16, mean_source::given, format_id::bf16};
+constexpr std::uint32_t kLayerTokens = 37, kLayerHeads = 3, kLayerHeadDim = 16,
+                        kLayerRowBytes = kLayerHeads * kLayerHeadDim * 2;
 
 // Predicts every tensor by the one before.
 struct by_the_last {
   static constexpr mean_source kSource = mean_source::given;
-  byte_string last = byte_string(kTokens * kRowBytes);
+  byte_string last = byte_string(kLayerTokens * kLayerRowBytes);
   std::vector<tensor_id> asked;
 
   row_view<const std::byte> predict(const tensor_shape& t) {
     asked.push_back(t.id);
-    return {last.data(), kRowBytes};
+    return {last.data(), kLayerRowBytes};
   }
   void update(const tensor_shape& t, row_view<const std::byte> exact) {
     for (std::uint32_t i = 0; i < t.tokens; ++i)
-      std::copy_n(exact.at(i, 0), kRowBytes, last.begin() + i * kRowBytes);
+      std::copy_n(exact.at(i, 0), kLayerRowBytes, last.begin() + i * kLayerRowBytes);
   }
 };
 static_assert(predictor<by_the_last>);
@@ -48,13 +49,15 @@ struct layers {
 
   layers() {
     std::vector<stream> streams = {test::opaque_stream(note.size())};
-    const byte_string base = test::synthetic(kGiven, kTokens * kHeads * kHeadDim).numbers;
+    const byte_string base =
+        test::synthetic(kGiven, kLayerTokens * kLayerHeads * kLayerHeadDim).numbers;
     for (std::uint32_t layer = 0; layer < 12; ++layer)
       for (const auto kind : {tensor_kind::k, tensor_kind::v}) {
         const tensor_id id{layer, kind};
         numbers[id] = base;
         numbers[id][layer] ^= std::byte{0x11};
-        streams.push_back(tensor_stream(id, format_id::bf16, kTokens, kHeads, kHeadDim, 10, 2));
+        streams.push_back(
+            tensor_stream(id, format_id::bf16, kLayerTokens, kLayerHeads, kLayerHeadDim, 10, 2));
       }
     box = test::box_of(coder.used_profile(), streams);
     box.predictor = kIdentity;
@@ -73,7 +76,7 @@ struct layers {
     EXPECT_TRUE(w);
     EXPECT_TRUE(w->write_opaque(note));
     while (w->next() != nullptr)
-      EXPECT_TRUE(w->write(p, {numbers.at(w->shape().id).data(), kRowBytes}));
+      EXPECT_TRUE(w->write(p, {numbers.at(w->shape().id).data(), kLayerRowBytes}));
     byte_string all = *w->finish();
     append(all, tiles);
     return all;
@@ -83,7 +86,8 @@ struct layers {
 TEST(layered_archive, comes_back_with_any_number_of_threads) {
   const layers l;
   const byte_string file = l.file();
-  EXPECT_LT(file.size(), l.note.size() + 24 * kTokens * kRowBytes / 2) << "predictions were of use";
+  EXPECT_LT(file.size(), l.note.size() + 24 * kLayerTokens * kLayerRowBytes / 2)
+      << "predictions were of use";
   for (unsigned threads = 1; threads <= 3; ++threads) {
     EXPECT_TRUE(l.file(threads) == file);
     by_the_last p;
@@ -92,8 +96,8 @@ TEST(layered_archive, comes_back_with_any_number_of_threads) {
     EXPECT_TRUE(*r->read_opaque() == l.note);
     while (r->next() != nullptr) {
       const tensor_id id = r->shape().id;
-      byte_string out(kTokens * kRowBytes);
-      const auto ok = r->read(p, {out.data(), kRowBytes});
+      byte_string out(kLayerTokens * kLayerRowBytes);
+      const auto ok = r->read(p, {out.data(), kLayerRowBytes});
       ASSERT_TRUE(ok) << ok.failure().message;
       ASSERT_TRUE(out == l.numbers.at(id)) << to_string(id);
     }
@@ -104,10 +108,10 @@ TEST(layered_archive, is_an_archive_like_others) {
   const layers l;
   const byte_string file = l.file();
   const auto means = [&](const stream& s) -> result<row_view<const std::byte>> {
-    static const byte_string zeros(kTokens * kRowBytes);
+    static const byte_string zeros(kLayerTokens * kLayerRowBytes);
     const auto at = l.numbers.find(s.id);
     const auto* before = at == l.numbers.begin() ? &zeros : &std::prev(at)->second;
-    return row_view<const std::byte>{before->data(), kRowBytes};
+    return row_view<const std::byte>{before->data(), kLayerRowBytes};
   };
   byte_string source = l.note;
   for (const auto& [id, numbers] : l.numbers) append(source, numbers);
@@ -146,7 +150,7 @@ TEST(layered_archive, refuses_what_is_not_next) {
   const auto nowhere = [](std::span<const std::byte>) -> result<done> { return done{}; };
   by_the_last p;
   auto w = *cpu::archive_writer::begin(l.box, l.coder, nowhere);
-  const row_view<const std::byte> numbers{l.numbers.begin()->second.data(), kRowBytes};
+  const row_view<const std::byte> numbers{l.numbers.begin()->second.data(), kLayerRowBytes};
   EXPECT_EQ(w.write(p, numbers).code(), status::invalid_argument);
   EXPECT_TRUE(p.asked.empty());
   EXPECT_EQ(w.write_opaque(std::span(l.note).first(10)).code(), status::invalid_argument);
@@ -163,9 +167,9 @@ TEST(layered_archive, names_the_tensor_that_is_damaged) {
   by_the_last p;
   auto r = *cpu::archive_reader::begin(*parse_container(file), l.coder, file, kIdentity);
   ASSERT_TRUE(r.read_opaque());
-  byte_string out(kTokens * kRowBytes);
+  byte_string out(kLayerTokens * kLayerRowBytes);
   result<done> last = done{};
-  while (r.next() != nullptr && last) last = r.read(p, {out.data(), kRowBytes});
+  while (r.next() != nullptr && last) last = r.read(p, {out.data(), kLayerRowBytes});
   EXPECT_EQ(last.code(), status::corrupt);
   EXPECT_THAT(last.failure().message, HasSubstr("layers.11.k"));
 }

@@ -37,17 +37,17 @@ TEST(linear_predictor, drives_an_encoder_and_a_decoder) {
   for (const linear_case& c : test::linear_cases()) {
     if (c.latent) continue;
     SCOPED_TRACE(test::text_of(c));
-    constexpr std::uint32_t kTokens = 23;
+    constexpr std::uint32_t kCachedTokens = 23;
     test::random_source random(1);
     std::vector<std::uint32_t> positions;
-    for (std::uint32_t i = 0; i < kTokens; ++i) positions.push_back(random.below(1u << 24));
-    const test::random_outside outside(kTokens, 5);
+    for (std::uint32_t i = 0; i < kCachedTokens; ++i) positions.push_back(random.below(1u << 24));
+    const test::random_outside outside(kCachedTokens, 5);
     auto p = test::random_linear_profile(c);
     if (c.outside) p = test::with_hash(p, outside.table.hash());
-    const random_cache cache(*p, kTokens, 3);
+    const random_cache cache(*p, kCachedTokens, 3);
     const auto with_base = [&](auto base) {
       for (const auto& order : {std::vector<std::size_t>{0, 1, 2, 3, 4, 5}, {1, 4, 5}})
-        expect_round_trip(p, cache, kTokens, order, [&] {
+        expect_round_trip(p, cache, kCachedTokens, order, [&] {
           return c.outside ? cpu::linear(*cpu::outside_rows::of(cpu::linear_steps(p),
                                                                 outside.inputs(), positions),
                                          base)

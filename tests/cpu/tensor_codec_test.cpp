@@ -18,7 +18,7 @@ constexpr std::uint32_t kLayers = 3;
 tensor_shape shape_of(std::uint32_t layer, std::uint32_t tokens = 600) {
   return {{layer, tensor_kind::k}, tokens, 4, 40};
 }
-row_view<const std::byte> rows(const byte_string& b, number_format f) {
+row_view<const std::byte> layer_rows(const byte_string& b, number_format f) {
   return {b.data(), shape_of(0).width() * f.bytes()};
 }
 
@@ -46,8 +46,8 @@ std::size_t round_trip(test::coding_id id, P encoding, P decoding, const test::n
   const cpu::codec coder(test::default_profile_of(id));
   std::size_t bytes = 0;
   for (std::uint32_t layer = 0; layer < kLayers; ++layer) {
-    const auto e =
-        cpu::encode_tensor(coder, encoding, shape_of(layer), rows(data.numbers, coder.target()));
+    const auto e = cpu::encode_tensor(coder, encoding, shape_of(layer),
+                                      layer_rows(data.numbers, coder.target()));
     EXPECT_TRUE(e);
     if (!e) return 0;
     EXPECT_EQ(e->records.size(), 2u) << "600 tokens of 160 numbers";
@@ -66,7 +66,7 @@ TEST(tensor_codec, codes_with_every_predictor) {
     SCOPED_TRACE(test::name_of(id));
     const auto data = test::synthetic(id, shape_of(0).tokens * shape_of(0).width());
     const auto lookup = [&](const tensor_shape&) {
-      return rows(data.means, test::format_of(id.mean));
+      return layer_rows(data.means, test::format_of(id.mean));
     };
     std::size_t bytes = 0;
     switch (id.source) {
@@ -84,7 +84,7 @@ TEST(tensor_codec, codes_with_every_predictor) {
 }
 
 TEST(tensor_codec, shows_a_predictor_of_a_user_all_that_was_coded) {
-  constexpr test::coding_id id{format_id::bf16, mean_source::given, format_id::bf16};
+  constexpr test::coding_id id = test::kGiven;
   const auto data = test::synthetic(id, shape_of(0).tokens * shape_of(0).width());
   // Every layer holds the same numbers: from the second on, all is as predicted.
   const cpu::codec coder(test::default_profile_of(id));
@@ -92,7 +92,7 @@ TEST(tensor_codec, shows_a_predictor_of_a_user_all_that_was_coded) {
   std::size_t sizes[kLayers];
   for (std::uint32_t layer = 0; layer < kLayers; ++layer)
     sizes[layer] =
-        cpu::encode_tensor(coder, p, shape_of(layer), rows(data.numbers, bf16))->bytes.size();
+        cpu::encode_tensor(coder, p, shape_of(layer), layer_rows(data.numbers, bf16))->bytes.size();
   EXPECT_GT(sizes[0], 0u);
   EXPECT_EQ(sizes[1], 0u);
   EXPECT_EQ(sizes[2], 0u);
@@ -102,16 +102,17 @@ TEST(tensor_codec, shows_a_predictor_of_a_user_all_that_was_coded) {
 }
 
 TEST(tensor_codec, notices_predictors_that_disagree) {
-  constexpr test::coding_id id{format_id::bf16, mean_source::given, format_id::bf16};
+  constexpr test::coding_id id = test::kGiven;
   const auto data = test::synthetic(id, shape_of(0).tokens * shape_of(0).width());
   const cpu::codec coder(test::default_profile_of(id));
   layer_before encoding, decoding;
   byte_string out(data.numbers.size());
   const row_view<std::byte> to{out.data(), shape_of(0).width() * 2};
-  const auto first = cpu::encode_tensor(coder, encoding, shape_of(0), rows(data.numbers, bf16));
+  const auto first =
+      cpu::encode_tensor(coder, encoding, shape_of(0), layer_rows(data.numbers, bf16));
   ASSERT_TRUE(first);
   ASSERT_TRUE(cpu::decode_tensor(coder, decoding, shape_of(0), *first, to));
-  const auto e = cpu::encode_tensor(coder, encoding, shape_of(1), rows(data.numbers, bf16));
+  const auto e = cpu::encode_tensor(coder, encoding, shape_of(1), layer_rows(data.numbers, bf16));
   ASSERT_TRUE(e);
   decoding.last[77] ^= std::byte{1};
   EXPECT_EQ(cpu::decode_tensor(coder, decoding, shape_of(1), *e, to).code(),
@@ -119,7 +120,7 @@ TEST(tensor_codec, notices_predictors_that_disagree) {
   EXPECT_EQ(decoding.updates, 1) << "never shown what is not exact";
 
   none other;
-  EXPECT_EQ(cpu::encode_tensor(coder, other, shape_of(0), rows(data.numbers, bf16)).code(),
+  EXPECT_EQ(cpu::encode_tensor(coder, other, shape_of(0), layer_rows(data.numbers, bf16)).code(),
             status::invalid_argument);
   EXPECT_EQ(cpu::decode_tensor(coder, other, shape_of(0), *e, to).code(), status::invalid_argument);
 }
@@ -129,7 +130,7 @@ TEST(tensor_codec, refuses_what_is_missing_or_left_over) {
   const auto data = test::synthetic(id, shape_of(0).tokens * shape_of(0).width());
   const cpu::codec coder(test::default_profile_of(id));
   none p;
-  const auto good = cpu::encode_tensor(coder, p, shape_of(0), rows(data.numbers, e4m3));
+  const auto good = cpu::encode_tensor(coder, p, shape_of(0), layer_rows(data.numbers, e4m3));
   ASSERT_TRUE(good);
   byte_string out(data.numbers.size());
   const auto code_of = [&](const cpu::encoded_tensor& e) {
@@ -152,7 +153,7 @@ TEST(tensor_codec, refuses_what_is_missing_or_left_over) {
 }
 
 TEST(tensor_codec, of_a_tensor_without_tokens_is_nothing) {
-  constexpr test::coding_id id{format_id::bf16, mean_source::none, format_id::bf16};
+  constexpr test::coding_id id = test::kAlone;
   const cpu::codec coder(test::default_profile_of(id));
   none p;
   const auto e = cpu::encode_tensor(coder, p, shape_of(0, 0), {});

@@ -14,7 +14,7 @@ using namespace test;
 
 struct hostile : testing::TestWithParam<coding_id> {};
 
-const tile_shape kShapes[] = {{13, 40}, {1, 300}, {40, 9}};
+const tile_shape kSmallShapes[] = {{13, 40}, {1, 300}, {40, 9}};
 
 /// All decoders agree on the outcome, and on the numbers where there are some.
 decoded decode_everywhere(const tile_case& c, const guarded_case& g, const encoded& e,
@@ -57,7 +57,7 @@ struct prepared {
 
 // The hash of the numbers finds what the coder's own checks do not.
 TEST_P(hostile, flipped_bits_of_an_image_are_detected) {
-  const prepared p(GetParam(), kShapes[0]);
+  const prepared p(GetParam(), kSmallShapes[0]);
   ASSERT_EQ(p.e.record.mode(), tile_mode::coded);
   const std::size_t bits = 8 * p.e.bytes.size();
   for (std::size_t bit = 0; bit < bits; bit += kSlowBuild ? 61 : 7) {
@@ -101,7 +101,7 @@ TEST_P(hostile, zeros_that_are_not_are_corrupt) {
 
 TEST_P(hostile, flipped_bits_of_raw_and_constant_tiles_are_detected) {
   for (const data_kind data : {data_kind::random_patterns, data_kind::all_equal}) {
-    const prepared p(GetParam(), kShapes[0], data);
+    const prepared p(GetParam(), kSmallShapes[0], data);
     ASSERT_NE(p.e.record.mode(), tile_mode::coded);
     for (std::size_t bit = 0; bit < 8 * p.e.bytes.size(); bit += kSlowBuild ? 61 : 7) {
       encoded e = p.e;
@@ -112,7 +112,7 @@ TEST_P(hostile, flipped_bits_of_raw_and_constant_tiles_are_detected) {
 }
 
 TEST_P(hostile, images_of_another_length_are_corrupt) {
-  const prepared p(GetParam(), kShapes[0]);
+  const prepared p(GetParam(), kSmallShapes[0]);
   random_source random(1);
   for (std::size_t length = 0; length < p.e.bytes.size() + 40;
        length += kSlowBuild && length > 2 * kStateBytes ? 23 : 1) {
@@ -129,7 +129,7 @@ TEST_P(hostile, images_of_another_length_are_corrupt) {
 
 TEST_P(hostile, any_bytes_decode_to_a_status) {
   random_source random(2);
-  for (const tile_shape shape : kShapes) {
+  for (const tile_shape shape : kSmallShapes) {
     const prepared p(GetParam(), shape);
     for (int round = 0; round < (kSlowBuild ? 40 : 400); ++round) {
       encoded e = p.e;
@@ -148,7 +148,7 @@ TEST_P(hostile, any_bytes_decode_to_a_status) {
 
 TEST_P(hostile, records_and_bytes_that_do_not_match_are_a_status) {
   random_source random(3);
-  for (const tile_shape shape : kShapes)
+  for (const tile_shape shape : kSmallShapes)
     for (const data_kind data : {data_kind::gaussian, data_kind::random_patterns,
                                  data_kind::all_equal, data_kind::as_predicted}) {
       const prepared p(GetParam(), shape, data);
@@ -245,7 +245,7 @@ TEST(hostile_image, escapes_beyond_eight_bits_are_corrupt) {
 }
 
 TEST_P(hostile, another_tail_length_is_corrupt) {
-  const prepared p(GetParam(), kShapes[0]);
+  const prepared p(GetParam(), kSmallShapes[0]);
   for (std::uint32_t tail = 0; tail <= kMaxTailSteps; ++tail) {
     if (tail == p.e.record.tail_steps()) continue;
     encoded e = p.e;
@@ -258,7 +258,7 @@ TEST_P(hostile, another_prediction_is_named_as_the_cause) {
   if (GetParam().source != mean_source::given) GTEST_SKIP() << "no prediction from outside";
   random_source random(4);
   for (const data_kind data : {data_kind::gaussian, data_kind::as_predicted}) {
-    const prepared p(GetParam(), kShapes[0], data);
+    const prepared p(GetParam(), kSmallShapes[0], data);
     ASSERT_TRUE(p.e.record.mode() == tile_mode::coded ||
                 p.e.record.mode() == tile_mode::prediction);
     for (int round = 0; round < 100; ++round) {
@@ -274,7 +274,7 @@ TEST_P(hostile, another_prediction_is_named_as_the_cause) {
 // Raw and constant tiles hold all that they need.
 TEST_P(hostile, a_prediction_that_is_not_used_may_be_any) {
   for (const data_kind data : {data_kind::random_patterns, data_kind::all_equal}) {
-    const prepared p(GetParam(), kShapes[0], data);
+    const prepared p(GetParam(), kSmallShapes[0], data);
     tile_case other = p.c;
     for (auto& b : other.means) b ^= std::byte{0x55};
     const decoded d = decode_everywhere(other, guarded_case(other), p.e);
@@ -284,7 +284,7 @@ TEST_P(hostile, a_prediction_that_is_not_used_may_be_any) {
 }
 
 TEST_P(hostile, other_scale_codes_and_tables_are_detected) {
-  const prepared p(GetParam(), kShapes[0]);
+  const prepared p(GetParam(), kSmallShapes[0]);
   tile_case other = p.c;
   for (auto& code : other.codes) code = static_cast<std::byte>(std::to_integer<unsigned>(code) + 8);
   EXPECT_EQ(decode_everywhere(other, guarded_case(other), p.e).outcome, status::corrupt);
@@ -292,7 +292,7 @@ TEST_P(hostile, other_scale_codes_and_tables_are_detected) {
     std::fill(other.codes.begin(), other.codes.end(), static_cast<std::byte>(code));
     ASSERT_EQ(decode_everywhere(other, guarded_case(other), p.e).outcome, status::corrupt);
   }
-  other = make_case(GetParam(), kShapes[0], data_kind::gaussian, table_kind::equal);
+  other = make_case(GetParam(), kSmallShapes[0], data_kind::gaussian, table_kind::equal);
   EXPECT_EQ(decode_everywhere(other, guarded_case(other), p.e).outcome, status::corrupt);
 }
 

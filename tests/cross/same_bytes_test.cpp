@@ -30,7 +30,7 @@ encoded check(const tile_case& c, flush side = flush::right) {
   return first;
 }
 
-std::string describe(const tile_case& c, data_kind data, table_kind table) {
+std::string text_of(const tile_case& c, data_kind data, table_kind table) {
   return std::to_string(c.shape.tokens) + "x" + std::to_string(c.shape.width) + ", data " +
          std::to_string(static_cast<int>(data)) + ", table " +
          std::to_string(static_cast<int>(table));
@@ -46,7 +46,7 @@ TEST_P(same_bytes, of_any_shape_data_and_table) {
         const bool large = shape.elements() > 5000;
         if (large && (table != table_kind::fitted || kSlowBuild)) continue;
         const tile_case c = make_case(GetParam(), shape, data, table);
-        SCOPED_TRACE(describe(c, data, table));
+        SCOPED_TRACE(text_of(c, data, table));
         check(c);
         if (HasFailure()) return;
       }
@@ -57,7 +57,7 @@ TEST_P(same_bytes, of_every_small_size) {
   for (std::uint32_t width = 1; width <= 300; width += kSlowBuild && width < 120 ? 7 : 1)
     for (const data_kind data : {data_kind::gaussian, data_kind::random_patterns}) {
       const tile_case c = make_case(GetParam(), {1, width}, data, table_kind::fitted, width);
-      SCOPED_TRACE(describe(c, data, table_kind::fitted));
+      SCOPED_TRACE(text_of(c, data, table_kind::fitted));
       check(c, width % 2 == 0 ? flush::left : flush::right);
       if (HasFailure()) return;
     }
@@ -65,7 +65,7 @@ TEST_P(same_bytes, of_every_small_size) {
     for (const std::uint32_t width : {1u, 5u, 40u}) {
       const tile_case c =
           make_case(GetParam(), {tokens, width}, data_kind::gaussian, table_kind::fitted, tokens);
-      SCOPED_TRACE(describe(c, data_kind::gaussian, table_kind::fitted));
+      SCOPED_TRACE(text_of(c, data_kind::gaussian, table_kind::fitted));
       check(c);
       if (HasFailure()) return;
     }

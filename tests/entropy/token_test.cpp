@@ -6,7 +6,7 @@ namespace skv {
 namespace {
 
 template <class Tokens>
-void check(std::int32_t first, std::int32_t last) {
+void check_range(std::int32_t first, std::int32_t last) {
   EXPECT_EQ(Tokens::value(0), first);
   EXPECT_EQ(Tokens::value(Tokens::kBelow), 0);
   EXPECT_EQ(Tokens::value(Tokens::kEscape - 1), last);
@@ -17,8 +17,8 @@ void check(std::int32_t first, std::int32_t last) {
 }
 
 TEST(tokens, stand_for_successive_integers) {
-  check<residual_tokens>(-14, 14);
-  check<exponent_tokens>(-25, 3);
+  check_range<residual_tokens>(-14, 14);
+  check_range<exponent_tokens>(-25, 3);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "support/archives.hpp"
+#include "support/codecs.hpp"
 #include "support/effort.hpp"
 #include "support/profiles.hpp"
 
@@ -10,11 +11,10 @@ namespace skv {
 namespace {
 
 using test::byte_string;
+using test::kAlone;
 using test::opaque_stream;
 using test::tensor_stream;
 using testing::HasSubstr;
-
-constexpr test::coding_id kAlone{format_id::bf16, mean_source::none, format_id::bf16};
 
 // A small file with tiles of every mode but prediction.
 struct small_file {
@@ -67,8 +67,7 @@ TEST(container, comes_back_from_its_front_matter) {
 }
 
 container with_predictor() {
-  container c = test::box_of(
-      *test::default_profile_of({format_id::bf16, mean_source::given, format_id::bf16}), {});
+  container c = test::box_of(*test::default_profile_of(test::kGiven), {});
   c.predictor = predictor_identity{"fp8,anchored", {std::byte{1}, std::byte{2}}};
   // Whatever does not shrink: so the metadata are stored as they are.
   std::ranges::copy(test::random_bytes(14, 9), c.predictor->fingerprint.begin() + 2);

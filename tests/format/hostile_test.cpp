@@ -7,17 +7,17 @@
 
 #include "support/allocations.hpp"
 #include "support/archives.hpp"
+#include "support/codecs.hpp"
 #include "support/profiles.hpp"
 
 namespace skv {
 namespace {
 
 using test::byte_string;
+using test::kAlone;
 using test::opaque_stream;
 using test::tensor_stream;
 using testing::HasSubstr;
-
-constexpr test::coding_id kAlone{format_id::bf16, mean_source::none, format_id::bf16};
 
 // What a parser may allocate for a file: skv/format/container.hpp. Messages are not counted.
 constexpr std::size_t kMultiple = 256, kMessages = 4096;

@@ -122,7 +122,7 @@ void mutate(bytes& data, const bytes& other, generator& r) {
   if (data.size() > kMaxBytes) data.resize(kMaxBytes);
 }
 
-bytes read(const std::filesystem::path& path) {
+bytes read_file(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
@@ -139,7 +139,7 @@ std::vector<bytes> read_corpus(const std::filesystem::path& path) {
   std::sort(paths.begin(), paths.end());  // folders are listed in any order
   std::vector<bytes> corpus;
   corpus.reserve(paths.size());
-  for (const auto& p : paths) corpus.push_back(read(p));
+  for (const auto& p : paths) corpus.push_back(read_file(p));
   return corpus;
 }
 

@@ -166,8 +166,7 @@ TEST_P(allocations, an_item_without_one_of_its_tensors_is_skipped) {
 
 TEST(places_of_tensors, must_be_given_for_each) {
   if (const std::string why = missing_device(); !why.empty()) GTEST_SKIP() << why;
-  const gpu_scene g(random_scene({format_id::bf16, mean_source::none, format_id::bf16}, 80),
-                    page_layout::token_major, page_layout::token_major);
+  const gpu_scene g(random_scene(kAlone, 80), page_layout::token_major, page_layout::token_major);
   cuda::paged_cache cache = g.numbers_at.cache;
   cache.tensors[0].blocks = cache.blocks;
   cache.blocks = {};

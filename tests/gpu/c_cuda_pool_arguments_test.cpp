@@ -12,8 +12,6 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr coding_id kGiven{format_id::bf16, mean_source::given, format_id::bf16};
-
 class gpu_c_arguments : public on_device<> {
  protected:
   static void refused(skv_status s, const char* why) {

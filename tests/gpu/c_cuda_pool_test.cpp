@@ -9,8 +9,6 @@
 namespace skv::gpu {
 namespace {
 
-constexpr coding_id kGiven{format_id::bf16, mean_source::given, format_id::bf16};
-
 class gpu_c_pool : public on_device<testing::TestWithParam<coding_id>> {};
 INSTANTIATE_TEST_SUITE_P(codings, gpu_c_pool, testing::ValuesIn(all_codings()),
                          [](const auto& p) { return name_of(p.param); });

@@ -143,8 +143,7 @@ TEST_F(capture, is_ended_by_what_a_graph_cannot_have) {
 
 // What makes objects allocates and waits, and says so: not at all while something is captured.
 TEST_F(capture, is_no_time_to_make_a_codec) {
-  const gpu_scene g(random_scene({format_id::bf16, mean_source::none, format_id::bf16}, 3),
-                    page_layout::token_major, page_layout::token_major);
+  const gpu_scene g(random_scene(kAlone, 3), page_layout::token_major, page_layout::token_major);
   captured_stream s;
   const auto made = cuda::codec::make(g.scene.used_profile, g.scene.geometry);
   ASSERT_FALSE(made);

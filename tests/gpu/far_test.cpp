@@ -56,7 +56,7 @@ class far_allocation {
   void* memory_ = nullptr;
 };
 
-paged_scene scene_of(coding_id id, std::uint32_t head_dim, std::uint64_t seed) {
+paged_scene far_scene(coding_id id, std::uint32_t head_dim, std::uint64_t seed) {
   const std::uint32_t tile_heads = head_dim == kGroupNumbers ? 3 : 2;
   return make_scene(id, geometry_of({"", 4, {k(3, head_dim), v(3, head_dim)}, 3, 3, tile_heads}), 3,
                     seed);
@@ -77,7 +77,7 @@ TEST_P(far_apart, blocks_are_the_cpu_codecs_and_come_back) {
   for (const coding_id id : all_codings()) {
     SCOPED_TRACE(name_of(id));
     ++seed;
-    gpu_scene g(scene_of(id, GetParam().head_dim, seed), page_layout::token_major,
+    gpu_scene g(far_scene(id, GetParam().head_dim, seed), page_layout::token_major,
                 seed % 2 == 0 ? page_layout::token_major : page_layout::head_major);
     g.set_indices({0, 2, 1});
     const auto placed = [&](cuda::paged_cache cache, std::ptrdiff_t at) {

@@ -10,8 +10,6 @@
 
 namespace skv::gpu {
 
-inline constexpr coding_id kGiven{format_id::bf16, mean_source::given, format_id::bf16};
-
 template <class T>
 std::vector<T> read(const T* from_dev, std::size_t count) {
   std::vector<T> v(count);

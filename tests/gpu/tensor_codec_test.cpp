@@ -9,11 +9,10 @@ namespace {
 static_assert(cuda::stream_predictor<recurrence> && predictor<recurrence_on_cpu>);
 
 class gpu_tensor_codec : public on_device<testing::TestWithParam<coding_id>> {};
-INSTANTIATE_TEST_SUITE_P(
-    codings, gpu_tensor_codec,
-    testing::Values(coding_id{format_id::bf16, mean_source::given, format_id::bf16},
-                    coding_id{format_id::e4m3, mean_source::given, format_id::e4m3}),
-    [](const auto& p) { return name_of(p.param); });
+INSTANTIATE_TEST_SUITE_P(codings, gpu_tensor_codec,
+                         testing::Values(kGiven, coding_id{format_id::e4m3, mean_source::given,
+                                                           format_id::e4m3}),
+                         [](const auto& p) { return name_of(p.param); });
 
 TEST_P(gpu_tensor_codec, writes_the_cpus_tensors_and_restores_every_bit) {
   for (std::uint64_t seed = 1; seed <= repeats(3); ++seed) {

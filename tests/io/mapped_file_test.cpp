@@ -21,7 +21,7 @@ static_assert(!std::is_copy_constructible_v<mapped_file>);
 static_assert(std::is_nothrow_move_constructible_v<mapped_file>);
 static_assert(std::is_nothrow_move_assignable_v<mapped_file>);
 
-void expect_io_error(const std::filesystem::path& path, const std::string& reason) {
+void expect_unopened(const std::filesystem::path& path, const std::string& reason) {
   const auto file = mapped_file::open(path);
   ASSERT_FALSE(file) << path;
   EXPECT_EQ(file.code(), status::io_error);
@@ -83,21 +83,21 @@ TEST(mapped_file, says_why_a_file_cannot_be_opened) {
   fill_file(folder / "file", "text");
   std::filesystem::create_symlink("nothing", folder / "dangling");
   std::filesystem::create_symlink("loop", folder / "loop");
-  expect_io_error(folder / "missing", "No such file or directory");
-  expect_io_error(folder / "missing/too", "No such file or directory");
-  expect_io_error(folder / "file/below", "Not a directory");
-  expect_io_error(folder / "dangling", "No such file or directory");
-  expect_io_error(folder / "loop", "symbolic links");
-  expect_io_error(folder.path(), "Is a directory");
-  expect_io_error(folder / std::string(300, 'x'), "name too long");
-  expect_io_error("", "No such file or directory");
+  expect_unopened(folder / "missing", "No such file or directory");
+  expect_unopened(folder / "missing/too", "No such file or directory");
+  expect_unopened(folder / "file/below", "Not a directory");
+  expect_unopened(folder / "dangling", "No such file or directory");
+  expect_unopened(folder / "loop", "symbolic links");
+  expect_unopened(folder.path(), "Is a directory");
+  expect_unopened(folder / std::string(300, 'x'), "name too long");
+  expect_unopened("", "No such file or directory");
 }
 
 TEST(mapped_file, refuses_what_is_not_a_regular_file_at_once) {
   const scratch_folder folder;
   ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
-  expect_io_error(folder / "pipe", "not a regular file");  // nobody writes to it: must not wait
-  expect_io_error("/dev/zero", "not a regular file");
+  expect_unopened(folder / "pipe", "not a regular file");  // nobody writes to it: must not wait
+  expect_unopened("/dev/zero", "not a regular file");
 }
 
 TEST(mapped_file, says_that_a_file_is_unreadable) {
@@ -105,7 +105,7 @@ TEST(mapped_file, says_that_a_file_is_unreadable) {
   const scratch_folder folder;
   fill_file(folder / "secret", "text");
   std::filesystem::permissions(folder / "secret", std::filesystem::perms::none);
-  expect_io_error(folder / "secret", "Permission denied");
+  expect_unopened(folder / "secret", "Permission denied");
 }
 
 TEST(mapped_file, error_is_fit_for_a_terminal) {

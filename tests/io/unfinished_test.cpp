@@ -22,7 +22,7 @@
 namespace skv::io {
 namespace {
 
-output_file create(const std::filesystem::path& path) {
+output_file create_or_exit(const std::filesystem::path& path) {
   auto file = output_file::create(path);
   if (!file) ::_exit(100);
   return *std::move(file);
@@ -101,10 +101,10 @@ TEST(unfinished_file_death, no_room_is_an_error) {
 
 void die_while_writing(const scratch_folder& folder, int signal_number) {
   remove_unfinished_on_signals();
-  output_file finished = create(folder / "finished");
-  output_file first = create(folder / "first");
-  output_file second = create(folder / "second");
-  { output_file abandoned = create(folder / "abandoned"); }
+  output_file finished = create_or_exit(folder / "finished");
+  output_file first = create_or_exit(folder / "first");
+  output_file second = create_or_exit(folder / "second");
+  { output_file abandoned = create_or_exit(folder / "abandoned"); }
   if (!first.append(as_bytes("text")) || !finished.commit()) ::_exit(1);
   std::raise(signal_number);
 }
@@ -126,7 +126,7 @@ void die_amid_threads(const scratch_folder& folder) {
   for (int i = 0; i < 4; ++i)
     threads.emplace_back([&folder, i] {
       for (;;) {
-        output_file file = create(folder / std::to_string(i));
+        output_file file = create_or_exit(folder / std::to_string(i));
         if (i % 2 == 0 && !file.append(as_bytes("text"))) ::_exit(1);
       }
     });
@@ -157,7 +157,7 @@ TEST(unfinished_file_death, a_forked_child_leaves_its_parents_files) {
   const scratch_folder folder;
   const auto die_as_a_child = [&folder] {
     remove_unfinished_on_signals();
-    output_file file = create(folder / "out");
+    output_file file = create_or_exit(folder / "out");
     const pid_t child = ::fork();
     if (child == 0) std::raise(SIGTERM);
     int how = 0;

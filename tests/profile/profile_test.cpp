@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "support/archives.hpp"
+#include "support/codecs.hpp"
 #include "support/effort.hpp"
 #include "support/profiles.hpp"
 
@@ -10,10 +11,9 @@ namespace skv {
 namespace {
 
 using test::byte_string;
+using test::kGiven;
 using testing::ElementsAreArray;
 using testing::HasSubstr;
-
-constexpr test::coding_id kPlain{format_id::bf16, mean_source::given, format_id::bf16};
 
 byte_string bytes_of(const profile& p) { return {p.bytes().begin(), p.bytes().end()}; }
 
@@ -41,7 +41,7 @@ TEST(profile, comes_back_from_its_bytes) {
 
 TEST(profile, carries_attachments) {
   const byte_string some = test::random_bytes(1000, 3), none;
-  profile_content content = test::content_with_scales(kPlain);
+  profile_content content = test::content_with_scales(kGiven);
   content.attachments = {{"anchors", some}, {"empty", none}};
   const auto made = profile::make(content);
   ASSERT_TRUE(made) << made.failure().message;
@@ -72,7 +72,7 @@ TEST(profile, carries_attachments) {
 }
 
 TEST(profile, is_named_by_its_bytes) {
-  const auto p = *profile::make(test::content_with_scales(kPlain));
+  const auto p = *profile::make(test::content_with_scales(kGiven));
   const XXH128_hash_t hash = XXH3_128bits(p->bytes().data(), p->bytes().size());
   char text[33];
   std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(hash.high64),
@@ -85,7 +85,7 @@ TEST(profile, is_named_by_its_bytes) {
 }
 
 TEST(profile, every_beginning_of_it_is_refused) {
-  const byte_string whole = bytes_of(**profile::make(test::content_with_scales(kPlain)));
+  const byte_string whole = bytes_of(**profile::make(test::content_with_scales(kGiven)));
   for (std::size_t n = 0; n < whole.size(); ++n) {
     const byte_string part(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(n));
     const auto read = profile::parse(part);
@@ -98,7 +98,7 @@ TEST(profile, every_beginning_of_it_is_refused) {
 }
 
 TEST(profile, every_altered_byte_is_refused) {
-  const byte_string whole = bytes_of(**profile::make(test::content_with_scales(kPlain)));
+  const byte_string whole = bytes_of(**profile::make(test::content_with_scales(kGiven)));
   for (std::size_t at = 0; at < whole.size(); at += test::kStride)
     for (const unsigned flip : {1u, 0x80u, 0xffu}) {
       byte_string altered = whole;
@@ -115,7 +115,7 @@ TEST(profile, every_altered_byte_is_refused) {
 }
 
 TEST(profile, says_what_is_wrong_with_bytes) {
-  const byte_string whole = bytes_of(**profile::make(test::content_with_scales(kPlain)));
+  const byte_string whole = bytes_of(**profile::make(test::content_with_scales(kGiven)));
   const auto refusal = [&](std::size_t at, std::uint32_t value, int width, bool seal = true) {
     byte_string altered = whole;
     for (int i = 0; i < width; ++i)
@@ -141,7 +141,7 @@ TEST(profile, says_what_is_wrong_with_bytes) {
 }
 
 TEST(profile, refuses_contents_that_no_coder_could_use) {
-  const profile_content good = test::content_with_scales(kPlain);
+  const profile_content good = test::content_with_scales(kGiven);
   const auto why = [&](const std::function<void(profile_content&)>& spoil) {
     profile_content c = good;
     spoil(c);
@@ -151,7 +151,7 @@ TEST(profile, refuses_contents_that_no_coder_could_use) {
     EXPECT_EQ(made.code(), status::invalid_argument);
     return made.failure().message;
   };
-  const table_shape shape = coding_table_shape(kPlain.target, kPlain.source, kPlain.mean);
+  const table_shape shape = coding_table_shape(kGiven.target, kGiven.source, kGiven.mean);
   EXPECT_THAT(why([](auto& c) { ++c.frequencies[0]; }), HasSubstr("context 0 do not sum to 512"));
   EXPECT_THAT(why([&](auto& c) { c.frequencies[shape.tokens] = 65535; }), HasSubstr("context 1"));
   EXPECT_THAT(why([&](auto& c) {
@@ -177,7 +177,7 @@ TEST(profile, refuses_contents_that_no_coder_could_use) {
 }
 
 TEST(profile, gives_the_codes_of_a_tensor_of_its_shape_only) {
-  const auto p = *profile::make(test::content_with_scales(kPlain));
+  const auto p = *profile::make(test::content_with_scales(kGiven));
   const auto codes = p->codes({1, tensor_kind::v}, 3, 4);
   ASSERT_TRUE(codes);
   EXPECT_THAT(*codes, ElementsAreArray(p->content().scales[3].codes));
@@ -191,7 +191,7 @@ TEST(profile, gives_the_codes_of_a_tensor_of_its_shape_only) {
 }
 
 TEST(profile, is_sliced_by_heads) {
-  const auto p = *profile::make(test::content_with_scales(kPlain));
+  const auto p = *profile::make(test::content_with_scales(kGiven));
   for (std::uint32_t first = 0; first < 2; ++first)
     for (std::uint32_t count = 1; first + count <= 2; ++count) {
       const auto slice = p->slice_heads(first, count);

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "simt/expectations.hpp"
+#include "support/codecs.hpp"
 
 namespace skv::simt {
 
@@ -204,15 +205,6 @@ struct device_pool {
  private:
   void begin_change() const { change[0] = {counts[0].free_sectors, 0}; }
 };
-
-inline constexpr coding_id kGiven{format_id::bf16, mean_source::given, format_id::bf16};
-
-/// A batch for a pool. Even seeds: tiles are large, so that a round has several blocks.
-inline device_scene scene_of(coding_id id, std::uint64_t seed, std::uint32_t items = 4) {
-  cuda::block_geometry g = small_geometry();
-  if (seed % 2 == 0) g.tile_tokens = g.tile_heads = 0;
-  return {make_scene(id, g, items, seed), page_layout::token_major, page_layout::head_major, seed};
-}
 
 /// Entries of a batch: block `b` of layer `l` is entry l * per_layer + b.
 struct entry_list {

@@ -234,4 +234,11 @@ struct device_scene {
   }
 };
 
+/// A batch of small blocks. Even seeds: tiles are large, so that a round has several blocks.
+inline device_scene scene_of(coding_id id, std::uint64_t seed, std::uint32_t items = 4) {
+  cuda::block_geometry g = small_geometry();
+  if (seed % 2 == 0) g.tile_tokens = g.tile_heads = 0;
+  return {make_scene(id, g, items, seed), page_layout::token_major, page_layout::head_major, seed};
+}
+
 }  // namespace skv::simt

@@ -10,6 +10,9 @@
 
 namespace skv::simt {
 
+/// Tests of what depends on the order of threads try so many orders.
+inline constexpr std::uint64_t kSeeds = 20;
+
 /// Runs `kernel` in all threads of the shape, to the end or to the first error: divergence within
 /// a warp, waiting that cannot end, or writes outside of shared memory or of a live buffer. The same
 /// seed gives the same schedule. Threads of a failed launch are dropped where they stand.

@@ -15,8 +15,6 @@ namespace {
 
 using namespace device;
 
-constexpr std::uint64_t kSeeds = 20;
-
 struct collectives_kernel {
   std::uint32_t* out;
   void operator()() const {

@@ -16,9 +16,6 @@
 namespace skv::simt {
 namespace {
 
-constexpr std::uint64_t kSeeds = 20;
-constexpr coding_id kCoding{format_id::bf16, mean_source::given, format_id::bf16};
-
 /// Launches a kernel of a copy, whose parameters are another type with the same members.
 template <class Kernel, class Copied>
 struct run_copy {
@@ -30,31 +27,30 @@ struct run_copy {
     return launch(shape, Kernel{std::bit_cast<Copied>(p)});
   }
 };
-namespace copies {
+
 template <class Heads, template <number_format, mean_source, number_format, Heads> class Kernel,
           class Copied>
-using run = run_copy<Kernel<bf16, mean_source::given, bf16, Heads::one_row>, Copied>;
-}
-using no_bug_encode = copies::run<cuda::no_bug::head_layout, cuda::no_bug::encode_kernel,
-                                  cuda::no_bug::encode_parameters>;
-using no_bug_decode = copies::run<cuda::no_bug::head_layout, cuda::no_bug::decode_kernel,
-                                  cuda::no_bug::decode_parameters>;
+using copied_run = run_copy<Kernel<bf16, mean_source::given, bf16, Heads::one_row>, Copied>;
+using no_bug_encode = copied_run<cuda::no_bug::head_layout, cuda::no_bug::encode_kernel,
+                                 cuda::no_bug::encode_parameters>;
+using no_bug_decode = copied_run<cuda::no_bug::head_layout, cuda::no_bug::decode_kernel,
+                                 cuda::no_bug::decode_parameters>;
 using missing_barrier =
-    copies::run<cuda::missing_barrier::head_layout, cuda::missing_barrier::encode_kernel,
-                cuda::missing_barrier::encode_parameters>;
+    copied_run<cuda::missing_barrier::head_layout, cuda::missing_barrier::encode_kernel,
+               cuda::missing_barrier::encode_parameters>;
 using narrow_stride =
-    copies::run<cuda::narrow_stride::head_layout, cuda::narrow_stride::encode_kernel,
-                cuda::narrow_stride::encode_parameters>;
+    copied_run<cuda::narrow_stride::head_layout, cuda::narrow_stride::encode_kernel,
+               cuda::narrow_stride::encode_parameters>;
 using out_of_bounds =
-    copies::run<cuda::out_of_bounds::head_layout, cuda::out_of_bounds::encode_kernel,
-                cuda::out_of_bounds::encode_parameters>;
+    copied_run<cuda::out_of_bounds::head_layout, cuda::out_of_bounds::encode_kernel,
+               cuda::out_of_bounds::encode_parameters>;
 using in_place_overlap =
-    copies::run<cuda::in_place_overlap::head_layout, cuda::in_place_overlap::decode_kernel,
-                cuda::in_place_overlap::decode_parameters>;
+    copied_run<cuda::in_place_overlap::head_layout, cuda::in_place_overlap::decode_kernel,
+               cuda::in_place_overlap::decode_parameters>;
 
-device_scene scene_of(std::uint64_t seed) {
+device_scene whole_blocks(std::uint64_t seed) {
   const cuda::block_geometry g = small_geometry();
-  paged_scene s = make_scene(kCoding, g, 3, seed);
+  paged_scene s = make_scene(kGiven, g, 3, seed);
   s.token_counts.assign(3, g.tokens);
   return {std::move(s), page_layout::token_major, page_layout::token_major, seed};
 }
@@ -62,7 +58,7 @@ device_scene scene_of(std::uint64_t seed) {
 /// Does an encoding leave the bytes that the kernel without a bug leaves?
 template <class Runner>
 bool encodes_well(std::uint64_t seed) {
-  device_scene copy = scene_of(seed), real = scene_of(seed);
+  device_scene copy = whole_blocks(seed), real = whole_blocks(seed);
   if (!copy.encode_by(Runner{}, output::slots, copy.slot_bytes, {seed})) return false;
   EXPECT_TRUE(real.encode(output::slots, real.slot_bytes, {seed}));
   return std::ranges::equal(copy.records.span(), real.records.span()) &&
@@ -74,7 +70,7 @@ bool encodes_well(std::uint64_t seed) {
 /// Does decoding in place restore every number?
 template <class Runner>
 bool decodes_well_in_place(std::uint64_t seed) {
-  device_scene d = scene_of(seed);
+  device_scene d = whole_blocks(seed);
   const memory_image raw = d.image_of(d.cache);
   const std::size_t room = d.ample_room(output::in_place);
   EXPECT_TRUE(d.encode(output::in_place, room, {seed}));
@@ -106,7 +102,7 @@ TEST(planted_in_kernels, in_place_overlap) {
 /// Encodes one block into a slot that it fills, with nothing but a red zone after it.
 template <class Runner>
 report encode_into_exact_slot(std::uint64_t seed) {
-  device_scene d = scene_of(seed);
+  device_scene d = whole_blocks(seed);
   d.set_item_count(1);
   d.plan.layers = 1;
   const buffer<std::byte> slot("exact slot", cpu_block(d, 0, 0).bytes.size());
@@ -141,7 +137,7 @@ TEST(planted_in_kernels, write_out_of_bounds) {
 // The address that it makes is nobody's memory.
 TEST(planted_in_kernels, narrow_stride) {
   const auto encode = []<class Runner>(Runner run) {
-    paged_scene s = make_scene(kCoding, small_geometry(), 3, 1);
+    paged_scene s = make_scene(kGiven, small_geometry(), 3, 1);
     s.token_counts.assign(3, s.geometry.tokens);
     far_scene f(std::move(s), page_layout::token_major, {.name = "tokens", .token = kFar}, 1);
     EXPECT_TRUE(f.d.encode_by(run, output::slots, f.d.slot_bytes, {1}));

@@ -8,13 +8,7 @@
 namespace skv::simt {
 namespace {
 
-constexpr coding_id kCodings[] = {
-    {format_id::bf16, mean_source::given, format_id::bf16},
-    {format_id::fp16, mean_source::none, format_id::fp16},
-    {format_id::e4m3, mean_source::previous_token, format_id::e4m3},
-};
-
-device_scene scene_of(coding_id id, std::uint64_t seed, bool whole_blocks = false) {
+device_scene small_scene(coding_id id, std::uint64_t seed, bool whole_blocks = false) {
   paged_scene s = make_scene(id, small_geometry(), 3, seed);
   if (whole_blocks) s.token_counts.assign(s.items, s.geometry.tokens);
   return {std::move(s), page_layout::token_major, page_layout::head_major, seed};
@@ -34,12 +28,12 @@ std::set<std::size_t> telling_capacities(const device_scene& d) {
 // expect_round_trip looks at all of the memory: where a block does not fit nothing is written, and
 // in place the raw block is whole.
 TEST(slots, take_blocks_that_fit_and_nothing_of_others) {
-  for (const coding_id id : kCodings)
+  for (const coding_id id : kFewCodings)
     for (const output how : {output::slots, output::in_place}) {
       std::uint64_t seed = 5;
-      for (const std::size_t capacity : telling_capacities(scene_of(id, 5))) {
+      for (const std::size_t capacity : telling_capacities(small_scene(id, 5))) {
         SCOPED_TRACE(name_of(id) + ", " + to_string(how) + ", " + std::to_string(capacity));
-        device_scene d = scene_of(id, 5);
+        device_scene d = small_scene(id, 5);
         if (how == output::in_place && capacity > d.numbers_at.block_bytes) continue;
         expect_round_trip(d, how, capacity, {++seed});
         if (testing::Test::HasFatalFailure()) return;
@@ -48,11 +42,11 @@ TEST(slots, take_blocks_that_fit_and_nothing_of_others) {
 }
 
 TEST(packed_room, may_end_anywhere) {
-  for (const coding_id id : kCodings) {
+  for (const coding_id id : kFewCodings) {
     std::set<std::size_t> rooms{0, 1, 15, 16};
     std::size_t at = 0;
     {
-      const device_scene d = scene_of(id, 6);
+      const device_scene d = small_scene(id, 6);
       d.each_block([&](std::uint32_t layer, std::uint32_t item, std::size_t) {
         const std::size_t size = cpu_block(d, layer, item).bytes.size();
         rooms.insert({at + 4, at + size, at + size + 1});
@@ -62,7 +56,7 @@ TEST(packed_room, may_end_anywhere) {
     }
     for (const std::size_t room : rooms) {
       SCOPED_TRACE(name_of(id) + ", " + std::to_string(room));
-      device_scene d = scene_of(id, 6);
+      device_scene d = small_scene(id, 6);
       expect_round_trip(d, output::packed, room, {room});
       if (testing::Test::HasFatalFailure()) return;
     }
@@ -72,7 +66,7 @@ TEST(packed_room, may_end_anywhere) {
 // The red zone begins where the last slot ends.
 TEST(slots, at_the_end_of_memory_are_not_left) {
   for (std::uint64_t seed = 1; seed < 10; ++seed) {
-    device_scene d = scene_of(kCodings[seed % 3], seed);
+    device_scene d = small_scene(kFewCodings[seed % 3], seed);
     d.set_item_count(1);
     d.plan.layers = 1;
     const std::size_t size = cpu_block(d, 0, 0).bytes.size();
@@ -92,8 +86,8 @@ TEST(slots, at_the_end_of_memory_are_not_left) {
 }
 
 TEST(slots, that_do_not_exist_hold_nothing) {
-  for (const coding_id id : kCodings) {
-    device_scene d = scene_of(id, 7, true);
+  for (const coding_id id : kFewCodings) {
+    device_scene d = small_scene(id, 7, true);
     d.slot_indices[1] = -1;
     expect_round_trip(d, output::slots, d.slot_bytes, {7});
     if (testing::Test::HasFatalFailure()) return;
@@ -113,7 +107,7 @@ TEST(slots, that_do_not_exist_hold_nothing) {
 TEST(skipped_items, have_no_bytes_whatever_their_size_is_said_to_be) {
   for (const output how : kOutputs) {
     SCOPED_TRACE(to_string(how));
-    device_scene d = scene_of(kCodings[0], 8);
+    device_scene d = small_scene(kGiven, 8);
     d.indices[1] = -1;
     const std::size_t room = d.ample_room(how);
     ASSERT_TRUE(d.encode(how, room, {8}));
@@ -130,7 +124,7 @@ TEST(skipped_items, have_no_bytes_whatever_their_size_is_said_to_be) {
 TEST(means, that_do_not_exist_leave_blocks_raw) {
   for (const output how : kOutputs) {
     SCOPED_TRACE(to_string(how));
-    device_scene d = scene_of(kCodings[0], 9, true);
+    device_scene d = small_scene(kGiven, 9, true);
     const buffer<std::int32_t> mean_indices("indices of means", d.indices.span());
     d.means_at.cache.blocks.indices_dev = mean_indices.data();
     const std::size_t room = d.ample_room(how);
@@ -156,7 +150,7 @@ TEST(means, that_do_not_exist_leave_blocks_raw) {
 
 TEST(plan, refuses_blocks_that_sizes_cannot_tell) {
   cuda::plan_arrays arrays;
-  const profile_ptr p = default_profile_of(kCodings[0]);
+  const profile_ptr p = default_profile_of(kGiven);
   cuda::block_geometry g = small_geometry();
   g.tensors[2] = {tensor_kind::k, 0, 0, 0xffffffff};
   g.tensor_count = 3;

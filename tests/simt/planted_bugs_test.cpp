@@ -11,8 +11,6 @@ namespace {
 
 using namespace device;
 
-constexpr std::uint64_t kSeeds = 20;
-
 /// Reverses each block's numbers through shared memory.
 template <bool Barrier>
 struct reverse_kernel {

@@ -15,7 +15,7 @@ void expect_wanted_tiles(device_scene& d, output how, const cuda::wanted_range& 
 
 TEST(wanted, tiles_are_decoded_and_no_others) {
   const cuda::block_geometry g = geometry_of_ranges();
-  const coding_id codings[] = {{format_id::bf16, mean_source::given, format_id::bf16},
+  const coding_id codings[] = {kGiven,
                                {format_id::e4m3, mean_source::none, format_id::e4m3},
                                {format_id::fp16, mean_source::previous_token, format_id::fp16}};
   std::uint64_t seed = 0;
@@ -36,8 +36,8 @@ TEST(wanted, tiles_are_decoded_and_no_others) {
 // They may be damaged, or their prediction be gone.
 TEST(wanted, other_tiles_are_not_looked_at) {
   cuda::block_geometry g = small_geometry();
-  device_scene d(make_scene({format_id::bf16, mean_source::given, format_id::bf16}, g, 2, 3),
-                 page_layout::token_major, page_layout::token_major, 3);
+  device_scene d(make_scene(kGiven, g, 2, 3), page_layout::token_major, page_layout::token_major,
+                 3);
   ASSERT_TRUE(d.encode(output::slots, d.slot_bytes, {3}));
   for (std::size_t i = 0; i < d.count(); ++i)
     for (std::uint32_t t = 0; t < d.plan.tiles; ++t)

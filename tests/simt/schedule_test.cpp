@@ -5,7 +5,7 @@
 namespace skv::cuda {
 namespace {
 
-block_plan plan_of(std::uint32_t tiles) {
+block_plan plan_with(std::uint32_t tiles) {
   block_plan plan{};
   plan.layers = 1;
   plan.tiles = tiles;
@@ -18,7 +18,7 @@ TEST(schedule, has_room_and_work_for_every_block_of_the_grid) {
     for (const std::uint32_t warps : {8u, 16u, 24u, 32u})
       for (const std::uint32_t most : {1u, 2u, 7u, 132u, 528u})
         for (std::uint32_t items = 0; items < 1200; items += items < 70 ? 1 : 37) {
-          const block_plan plan = plan_of(tiles);
+          const block_plan plan = plan_with(tiles);
           const schedule s = make_schedule(plan, items, warps, most, true);
           ASSERT_GE(s.grid_blocks, 1u);
           ASSERT_LE(s.grid_blocks, most);
@@ -39,7 +39,7 @@ TEST(schedule, has_room_and_work_for_every_block_of_the_grid) {
 
 TEST(schedule, needs_no_less_of_a_workspace_for_more_items_or_multiprocessors) {
   for (const std::uint32_t tiles : {1u, 3u, 4u, 40u}) {
-    const block_plan plan = plan_of(tiles);
+    const block_plan plan = plan_with(tiles);
     for (const bool staged : {false, true}) {
       for (std::uint32_t most = 1; most < 140; ++most) {
         std::size_t before = 0;

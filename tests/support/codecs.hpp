@@ -22,10 +22,19 @@ inline std::vector<coding_id> all_combinations() {
         ids.push_back({target.id, source, mean.id});
   return ids;
 }
+/// For tests of what does not depend on the coding: with a prediction from outside, and without any.
+inline constexpr coding_id kGiven{format_id::bf16, mean_source::given, format_id::bf16};
+inline constexpr coding_id kAlone{format_id::bf16, mean_source::none, format_id::bf16};
+/// One of each source of means, each in another format.
+inline constexpr coding_id kFewCodings[] = {
+    kGiven,
+    {format_id::fp16, mean_source::none, format_id::fp16},
+    {format_id::e4m3, mean_source::previous_token, format_id::e4m3},
+};
 /// One of each kind: alone with a plane and without, after the previous token, given in the same format and
 /// in another.
 inline constexpr coding_id kSomeCodings[] = {
-    {format_id::bf16, mean_source::given, format_id::bf16},
+    kGiven,
     {format_id::fp16, mean_source::none, format_id::fp16},
     {format_id::e4m3, mean_source::given, format_id::bf16},
     {format_id::e4m3, mean_source::previous_token, format_id::e4m3},

@@ -14,7 +14,7 @@ namespace skv::test {
 enum class pairing { none, half, interleaved, partial };
 
 struct linear_case {
-  coding_id id{format_id::bf16, mean_source::given, format_id::bf16};
+  coding_id id = kGiven;
   mean_source base = mean_source::given;
   std::uint32_t layers = 3, heads = 2, head_dim = 12, shards = 1, rank = 0;
   pairing turns = pairing::half;
