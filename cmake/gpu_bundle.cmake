@@ -20,6 +20,7 @@ macro(skv_prefer_static_libraries)
         https://github.com/google/benchmark/archive/refs/tags/v1.7.1.tar.gz
     URL_HASH SHA256=6430e4092653380d9dc4ccb45a1e2dc9259d581f4866dc0759713126056bc1d7
     DOWNLOAD_EXTRACT_TIMESTAMP ON OVERRIDE_FIND_PACKAGE)
+  FetchContent_MakeAvailable(benchmark) # here, where SKV_UNITY does not reach it
 endmacro()
 
 # Called when all targets are there.
