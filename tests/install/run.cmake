@@ -10,7 +10,7 @@ else()
   # As quick to compile as can be: the whole library is, once more.
   set(CONFIG Debug)
   set(where -DSKV_SOURCE=${SOURCE} -DSKV_X86_ISAS=OFF -DSKV_ISA_FLAGS_scalar=
-    -DSKV_ISA_FLAGS_portable=)
+    -DSKV_ISA_FLAGS_portable= -DCMAKE_CXX_FLAGS_DEBUG=)
 endif()
 
 if(MODE STREQUAL "installed_c")

@@ -41,18 +41,21 @@ static_assert(SKV_VERSION_MAJOR < 10 && SKV_VERSION_MINOR < 10 && SKV_VERSION_PA
 #define SKV_UNROLL_STEPS(count)
 #endif
 
-// Lane arithmetic is only fast when every operator dissolves into its caller. (SKV_ISA_SCALAR: the
-// translation unit of the reference lanes, which are in no hurry.)
+// Lane arithmetic is only fast when every operator dissolves into its caller, which is slow to compile: it is
+// not forced where nothing is optimised, nor in the reference lanes' translation unit (SKV_ISA_SCALAR).
+#if (defined(__GNUC__) || defined(__clang__)) && defined(__OPTIMIZE__) && !defined(SKV_ISA_SCALAR)
+#define SKV_DISSOLVES
+#endif
 #if defined(__CUDACC__)
 #define SKV_INLINE SKV_HOST_DEVICE __forceinline__
-#elif (defined(__GNUC__) || defined(__clang__)) && !defined(SKV_ISA_SCALAR)
+#elif defined(SKV_DISSOLVES)
 #define SKV_INLINE __attribute__((always_inline)) inline
 #else
 #define SKV_INLINE inline
 #endif
 
 // The same for a lambda, behind its parameters.
-#if (defined(__GNUC__) || defined(__clang__)) && !defined(SKV_ISA_SCALAR)
+#if defined(SKV_DISSOLVES)
 #define SKV_INLINE_LAMBDA __attribute__((always_inline))
 #else
 #define SKV_INLINE_LAMBDA
