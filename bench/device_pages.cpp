@@ -18,9 +18,7 @@ profile_ptr widened(const profile& narrow, std::uint32_t times) {
       s.codes.insert(s.codes.end(), once.begin(), once.end());
     s.heads *= times;
   }
-  auto made = profile::make(std::move(c));
-  if (!made) stop(made.failure().message);
-  return *std::move(made);
+  return value_of(profile::make(std::move(c)));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "launch.hpp"
+#include "refuse.hpp"
 #include "schedule.hpp"
 #include "tuning.hpp"
 
@@ -141,8 +142,7 @@ inline result<block_plan> plan_of(const block_plan& geometry, const block_batch&
   const auto range = layers_of(batch, geometry.layers);
   if (!range) return range.failure();
   if (std::uint64_t{batch.items} * geometry.layers > 0x7fffffff)
-    return fail(status::invalid_argument,
-                "a batch has at most 2^31 - 1 blocks in all layers of its geometry");
+    return bad("a batch has at most 2^31 - 1 blocks in all layers of its geometry");
   block_plan plan = geometry;
   plan.layers = range->end - range->first;
   return plan;
@@ -150,12 +150,10 @@ inline result<block_plan> plan_of(const block_plan& geometry, const block_batch&
 
 inline result<done> check_room(const workspace& room, std::size_t needed) {
   if (room.bytes < needed)
-    return fail(status::invalid_argument, "the workspace has " + std::to_string(room.bytes) +
-                                              " bytes, but " + std::to_string(needed) +
-                                              " are needed");
+    return bad("the workspace has " + std::to_string(room.bytes) + " bytes, but " +
+               std::to_string(needed) + " are needed");
   if (room.data == nullptr || reinterpret_cast<std::uintptr_t>(room.data) % 256 != 0)
-    return fail(status::invalid_argument,
-                "the workspace must be device memory at a multiple of 256");
+    return bad("the workspace must be device memory at a multiple of 256");
   return done{};
 }
 
@@ -163,21 +161,19 @@ inline result<done> check_room(const workspace& room, std::size_t needed) {
 inline result<done> check_place(const tensor_place& t, std::int64_t number_bytes,
                                 const char* what) {
   const block_places& b = t.blocks;
-  if (!b.are_given())
-    return fail(status::invalid_argument, std::string(what) + ": no blocks are given");
+  if (!b.are_given()) return bad(std::string(what) + ": no blocks are given");
   const auto is_aligned = [number_bytes](std::int64_t a) { return a % number_bytes == 0; };
   if (!b.are_aligned(number_bytes) || !is_aligned(t.offset_bytes) ||
       !is_aligned(t.token_stride_bytes) || !is_aligned(t.head_stride_bytes))
-    return fail(status::invalid_argument, std::string(what) +
-                                              ": numbers must be aligned to their " +
-                                              std::to_string(number_bytes) + " bytes");
+    return bad(std::string(what) + ": numbers must be aligned to their " +
+               std::to_string(number_bytes) + " bytes");
   return done{};
 }
 
 /// Slots that may be written.
 inline result<done> check_slots(const block_places& slots) {
   if (!slots.are_given() || !slots.are_aligned(kTileAlign))
-    return fail(status::invalid_argument, "slots must exist and begin at multiples of 4");
+    return bad("slots must exist and begin at multiples of 4");
   return done{};
 }
 
@@ -185,10 +181,8 @@ inline result<done> check_slots(const block_places& slots) {
 inline result<done> check_stored(const stored_places& in) {
   if (in.sizes == nullptr || in.statuses == nullptr ||
       (in.packed != nullptr && in.offsets == nullptr))
-    return fail(status::invalid_argument,
-                "sizes, statuses and, for packed blocks, offsets must be given");
-  if (in.packed == nullptr && !in.slots.are_given())
-    return fail(status::invalid_argument, "there are no slots");
+    return bad("sizes, statuses and, for packed blocks, offsets must be given");
+  if (in.packed == nullptr && !in.slots.are_given()) return bad("there are no slots");
   return done{};
 }
 

@@ -12,14 +12,6 @@
 namespace skv::program {
 namespace {
 
-std::optional<format_id> format_of(std::string_view dtype) {
-  if (dtype == "BF16") return format_id::bf16;
-  if (dtype == "F16") return format_id::fp16;
-  if (dtype == "F8_E4M3") return format_id::e4m3;
-  if (dtype == "F8_E5M2") return format_id::e5m2;
-  return std::nullopt;
-}
-
 // "layers.{l}.k", "layers.{l}.v" or "layers.{l}.latent"
 std::optional<tensor_id> id_of(std::string_view name) {
   constexpr std::string_view prefix = "layers.";
@@ -49,7 +41,7 @@ std::optional<cache_tensor> as_cache_tensor(const io::tensor_entry& e) {
   if (heads > std::numeric_limits<std::uint32_t>::max() || head_dim > kMaxTileElements)
     return std::nullopt;
   return cache_tensor{*id,
-                      *format,
+                      format->id,
                       e.shape[0],
                       static_cast<std::uint32_t>(heads),
                       static_cast<std::uint32_t>(head_dim),
@@ -73,6 +65,14 @@ std::string shape_text(std::uint64_t tokens, std::uint32_t heads, std::uint32_t 
 }
 
 }  // namespace
+
+std::optional<number_format> format_of(std::string_view dtype) {
+  if (dtype == "BF16") return bf16;
+  if (dtype == "F16") return fp16;
+  if (dtype == "F8_E4M3") return e4m3;
+  if (dtype == "F8_E5M2") return e5m2;
+  return std::nullopt;
+}
 
 error in_file(const fs::path& path, const error& what) {
   return {what.code, path.string() + ": " + what.message};

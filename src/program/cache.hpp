@@ -7,7 +7,9 @@
 #include <skv/base/view.hpp>
 #include <skv/calibrate/linear.hpp>
 #include <skv/cpu/archive.hpp>
+#include <skv/number/format.hpp>
 #include <skv/profile/profile.hpp>
+#include <string_view>
 #include <vector>
 
 #include "io/mapped_file.hpp"
@@ -16,6 +18,9 @@
 namespace skv::program {
 
 namespace fs = std::filesystem;
+
+/// The format of numbers that safetensors calls so, if they can be coded.
+std::optional<number_format> format_of(std::string_view dtype);
 
 /// A tensor `layers.{l}.k`, `.v` [tokens, heads, head_dim] or `.latent` [tokens, head_dim].
 struct cache_tensor {

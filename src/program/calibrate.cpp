@@ -83,8 +83,8 @@ result<linear_result> fit_linear(const std::vector<cache_pair>& pairs, mean_sour
   return linear_result{*p, fit->report()};
 }
 
-void print_summary(const calibrate_options& o, const profile& p, std::size_t caches,
-                   const linear_result& linear) {
+void print_profile_json(const calibrate_options& o, const profile& p, std::size_t caches,
+                        const linear_result& linear) {
   nlohmann::ordered_json j;
   j["output"] = o.output.string();
   j["profile"] = to_string(p.id());
@@ -136,7 +136,7 @@ result<done> calibrate(const calibrate_options& o) {
   if (auto ok = out->append((*p)->bytes()); !ok) return ok;
   if (auto ok = out->commit(); !ok) return ok;
   if (o.json) {
-    print_summary(o, **p, pairs->size(), linear);
+    print_profile_json(o, **p, pairs->size(), linear);
     return done{};
   }
   fmt::print("{}: profile {}, {} tensors of {}, predictor {}{}, from {} caches\n",

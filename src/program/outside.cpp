@@ -11,15 +11,6 @@ namespace {
 
 constexpr const char* kEmbedding = "model.embed_tokens.weight";
 
-std::optional<number_format> embedding_format(std::string_view dtype) {
-  if (dtype == "F32") return kSingle;
-  if (dtype == "BF16") return bf16;
-  if (dtype == "F16") return fp16;
-  if (dtype == "F8_E4M3") return e4m3;
-  if (dtype == "F8_E5M2") return e5m2;
-  return std::nullopt;
-}
-
 template <class Int>
 std::vector<std::uint32_t> ids_from(std::span<const std::byte> bytes) {
   std::vector<std::uint32_t> ids(bytes.size() / sizeof(Int));
@@ -62,7 +53,7 @@ result<std::optional<embedding_file>> open_embedding(const std::string& where) {
   const auto e = std::ranges::find(parsed->tensors, tensor, &io::tensor_entry::name);
   if (e == parsed->tensors.end())
     return fail(status::invalid_argument, name + ": there is no such tensor");
-  const auto format = embedding_format(e->dtype);
+  const auto format = e->dtype == "F32" ? std::optional(kSingle) : format_of(e->dtype);
   constexpr std::uint64_t limit = std::numeric_limits<std::uint32_t>::max();
   if (!format || e->shape.size() != 2 || e->shape[0] == 0 || e->shape[1] == 0 ||
       e->shape[0] > limit || e->shape[1] > kMaxInputs)
